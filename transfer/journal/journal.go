@@ -1,0 +1,245 @@
+// Package journal is what survives a crash: the spool files that hold bytes which
+// are not in the bucket yet, and the records that say what is to become of them.
+//
+// A directory belongs to one endpoint and bucket and to one process at a time:
+//
+//	identity.json   format version, endpoint, bucket, prefix
+//	journal.db      bbolt; bucket "records": ID -> Record as JSON
+//	open.log        names of files that are being written (not synced: it is for
+//	                telling the user which files a crash cut off)
+//	spool/ID        the bytes of the content ID, sparse
+//
+// A record reaches the disk only after its spool file did. The package never
+// talks to the bucket and never decides what is published when.
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// Version is the format of the directory. A directory of another version is refused.
+const Version = 1
+
+var (
+	// ErrLocked: another process uses the directory.
+	ErrLocked = errors.New("in use by another mount")
+	// ErrForeign: the directory belongs to another bucket or endpoint.
+	ErrForeign = errors.New("belongs to another bucket")
+	// ErrVolatile: the directory is on a memory file system.
+	ErrVolatile = errors.New("is on a memory file system, which a reboot empties")
+)
+
+var recordsBucket = []byte("records")
+
+// Identity says whose contents a directory holds.
+type Identity struct {
+	Version  int    `json:"version"`
+	Endpoint string `json:"endpoint"`
+	Bucket   string `json:"bucket"`
+	Prefix   string `json:"prefix"`
+}
+
+// Options of Open.
+type Options struct {
+	Dir      string
+	Identity Identity // Version is filled in
+	// AllowVolatile accepts a directory on tmpfs.
+	AllowVolatile bool
+	// SpoolLimit is the most bytes that spool files may take.
+	SpoolLimit int64
+}
+
+// Journal is an open directory.
+type Journal struct {
+	Spool *Spool
+
+	db   *bbolt.DB
+	open *openLog
+
+	mu      sync.Mutex
+	queue   []*change
+	running bool
+	idle    *sync.Cond
+}
+
+// change is a set of records to write and to remove in one transaction.
+type change struct {
+	put    []Record
+	remove []string
+	done   chan error
+}
+
+// Open locks the directory, makes it when it is not there, and reads nothing yet.
+func Open(o Options) (*Journal, error) {
+	if err := os.MkdirAll(filepath.Join(o.Dir, "spool"), 0o700); err != nil {
+		return nil, err
+	}
+	if volatile, err := onMemory(o.Dir); err != nil {
+		return nil, err
+	} else if volatile && !o.AllowVolatile {
+		return nil, fmt.Errorf("%s %w", o.Dir, ErrVolatile)
+	}
+	db, err := bbolt.Open(filepath.Join(o.Dir, "journal.db"), 0o600, &bbolt.Options{
+		Timeout: 200 * time.Millisecond, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("%s is %w", o.Dir, ErrLocked)
+	}
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{db: db}
+	j.idle = sync.NewCond(&j.mu)
+	if err := j.prepare(o); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return j, nil
+}
+
+func (j *Journal) prepare(o Options) error {
+	if err := checkIdentity(o); err != nil {
+		return err
+	}
+	err := j.db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(recordsBucket)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if j.open, err = openOpenLog(filepath.Join(o.Dir, "open.log")); err != nil {
+		return err
+	}
+	j.Spool, err = openSpool(filepath.Join(o.Dir, "spool"), o.SpoolLimit)
+	return err
+}
+
+func checkIdentity(o Options) error {
+	want := o.Identity
+	want.Version = Version
+	path := filepath.Join(o.Dir, "identity.json")
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		raw, err = json.MarshalIndent(want, "", "  ")
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, append(raw, '\n'), 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	var got Identity
+	if err := json.Unmarshal(raw, &got); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if got != want {
+		return fmt.Errorf("%s %w: it holds %s/%s of %s (format %d)", o.Dir, ErrForeign, got.Bucket, got.Prefix, got.Endpoint, got.Version)
+	}
+	return nil
+}
+
+// Records is every record, oldest first.
+func (j *Journal) Records() ([]Record, error) {
+	var all []Record
+	err := j.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(recordsBucket).ForEach(func(k, v []byte) error {
+			var r Record
+			if err := json.Unmarshal(v, &r); err != nil {
+				return fmt.Errorf("record %s: %w", k, err)
+			}
+			all = append(all, r)
+			return nil
+		})
+	})
+	sort.Slice(all, func(a, b int) bool { return all[a].Seq < all[b].Seq })
+	return all, err
+}
+
+// Apply writes and removes records in one synced transaction. Calls that arrive
+// while one is on its way share the next one.
+func (j *Journal) Apply(put []Record, remove ...string) error {
+	c := &change{put: put, remove: remove, done: make(chan error, 1)}
+	j.mu.Lock()
+	j.queue = append(j.queue, c)
+	lead := !j.running
+	j.running = true
+	j.mu.Unlock()
+	if lead {
+		j.commit()
+	}
+	return <-c.done
+}
+
+// commit writes what is queued until the queue is empty.
+func (j *Journal) commit() {
+	for {
+		j.mu.Lock()
+		batch := j.queue
+		j.queue = nil
+		if len(batch) == 0 {
+			j.running = false
+			j.idle.Broadcast()
+			j.mu.Unlock()
+			return
+		}
+		j.mu.Unlock()
+		err := j.db.Update(func(tx *bbolt.Tx) error {
+			return writeBatch(tx.Bucket(recordsBucket), batch)
+		})
+		for _, c := range batch {
+			c.done <- err
+		}
+	}
+}
+
+func writeBatch(b *bbolt.Bucket, batch []*change) error {
+	for _, c := range batch {
+		for _, r := range c.put {
+			raw, err := json.Marshal(r)
+			if err != nil {
+				return err
+			}
+			if err := b.Put([]byte(r.ID), raw); err != nil {
+				return err
+			}
+		}
+		for _, id := range c.remove {
+			if err := b.Delete([]byte(id)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// NoteOpen remembers, without waiting for the disk, that the content is being
+// written under this name.
+func (j *Journal) NoteOpen(id, key string) error { return j.open.note(id, key) }
+
+// NoteClosed forgets it.
+func (j *Journal) NoteClosed(id string) error { return j.open.forget(id) }
+
+// Unfinished is the contents that were being written when the last process ended:
+// content ID to key.
+func (j *Journal) Unfinished() map[string]string { return j.open.unfinished }
+
+// Close waits for transactions on their way and frees the directory.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	for j.running {
+		j.idle.Wait()
+	}
+	j.mu.Unlock()
+	return errors.Join(j.open.close(), j.db.Close())
+}

@@ -1,0 +1,117 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"s3mount/transfer/plan"
+)
+
+func open(t *testing.T, dir string) *Journal {
+	t.Helper()
+	j, err := Open(Options{Dir: dir, Identity: Identity{Bucket: "b", Endpoint: "e"}, AllowVolatile: true, SpoolLimit: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func TestRecordsSurvive(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	var wait sync.WaitGroup
+	for i := range 50 {
+		wait.Go(func() {
+			r := Record{ID: fmt.Sprintf("%032d", i), Seq: uint64(i), Key: "k", Extents: []plan.Extent{{Off: 0, Len: 5, Kind: plan.Data}}}
+			if err := j.Apply([]Record{r}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if err := j.Apply(nil, fmt.Sprintf("%032d", 7)); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = open(t, dir)
+	defer j.Close()
+	got, err := j.Records()
+	if err != nil || len(got) != 49 || got[7].Seq != 8 || got[0].Extents[0].Kind != plan.Data {
+		t.Fatalf("records %v, %v", got, err)
+	}
+}
+
+func TestOneProcessOneBucket(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	if _, err := Open(Options{Dir: dir, AllowVolatile: true}); !errors.Is(err, ErrLocked) {
+		t.Errorf("second Open: %v, want ErrLocked", err)
+	}
+	j.Close()
+	if _, err := Open(Options{Dir: dir, AllowVolatile: true, Identity: Identity{Bucket: "other"}}); !errors.Is(err, ErrForeign) {
+		t.Errorf("other bucket: %v, want ErrForeign", err)
+	}
+}
+
+func TestUnfinishedAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	for id, key := range map[string]string{"1": "a", "2": "b\nc", "3": "d"} {
+		if err := j.NoteOpen(id, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(j.NoteOpen("2", "renamed\nc"), j.NoteClosed("1")); err != nil {
+		t.Fatal(err)
+	}
+	j.Close() // a kill leaves the same file
+	j = open(t, dir)
+	defer j.Close()
+	if u := j.Unfinished(); len(u) != 2 || u["2"] != "renamed\nc" || u["3"] != "d" {
+		t.Errorf("unfinished %v", u)
+	}
+}
+
+func TestSpoolLimitAndReferences(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	defer j.Close()
+	f, err := j.Spool.Create("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Reserve(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Reserve(1); !errors.Is(err, ErrSpoolFull) {
+		t.Errorf("over the limit: %v", err)
+	}
+	if _, err := f.WriteAt([]byte("hello"), 3); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	f.Ref()
+	if err := f.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	f.Unref()
+	buf := make([]byte, 10)
+	if n, err := f.ReadAt(buf, 0); n != 10 || err != nil || string(buf) != "\x00\x00\x00hello\x00\x00" {
+		t.Errorf("read %q %d %v", buf, n, err)
+	}
+	f.Unref()
+	if got := j.Spool.Used(); got != 0 {
+		t.Errorf("%d bytes still booked", got)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "spool", "x")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("spool file left: %v", err)
+	}
+}
