@@ -1,0 +1,88 @@
+// Package s3 is the bucket: typed operations on one S3 bucket, and the only
+// importer of the AWS SDK.
+//
+// It signs, retries a request a few times, checks what comes back (ETag, size,
+// content range) and classifies every failure once, into an [Error] of a
+// closed list of kinds. It never buffers or copies the bytes of an object,
+// never caches, never logs a secret, and never retries a body: a reader whose
+// body broke asks again for the rest.
+package s3
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// Config says which bucket, and how to reach it.
+type Config struct {
+	Bucket, Endpoint, Region, Profile string
+
+	// PathStyle is "auto" (or empty), "always" or "never". Auto means always
+	// for IP addresses and localhost, for bucket names that cannot be a host
+	// name under TLS, and never otherwise.
+	PathStyle string
+
+	// Anonymous sends unsigned requests. It is also chosen by [Bucket.Check]
+	// when no credentials exist anywhere and the bucket answers without.
+	Anonymous bool
+
+	SSE, SSEKMSKey, StorageClass, ACL string
+	RequestPayer                      bool
+
+	MaxConns int // connections per host; 0 means 128
+
+	// DialContext replaces the network, for tests.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	Log *slog.Logger // nil: silent
+}
+
+// Object is one version of one object.
+type Object struct {
+	Key          string
+	ETag         string // with its quotes, as the server sent it
+	VersionID    string // empty in buckets without versions
+	Size         int64
+	LastModified time.Time // second precision, the server's clock
+	StorageClass string    // empty means STANDARD
+	Archived     bool      // must be restored before it can be read
+	Props        Properties
+	HasProps     bool // Props are known: true from Head and GetRange, false from List
+}
+
+// Properties is what an object carries besides its bytes.
+type Properties struct {
+	ContentType, CacheControl, ContentDisposition, ContentEncoding, ContentLanguage string
+
+	Expires string            // an HTTP date
+	Meta    map[string]string // user metadata, keys in lower case without x-amz-meta-
+}
+
+// Cond is the precondition of a write. The zero Cond writes always.
+type Cond struct {
+	IfMatch     string // only while the object has this ETag
+	IfNoneMatch bool   // only while there is no object
+}
+
+// Part is one uploaded part.
+type Part struct {
+	Number    int32 // 1 to 10,000
+	ETag      string
+	Size      int64
+	CRC64NVME *uint64 // nil when the server did not say
+}
+
+// PendingUpload is a multipart upload that was neither completed nor aborted.
+type PendingUpload struct {
+	Key, ID   string
+	Initiated time.Time
+}
+
+// Page is one answer of a listing, in the byte order of keys.
+type Page struct {
+	Objects  []Object
+	Prefixes []string // with the trailing delimiter
+	Next     string   // token of the next page; empty at the end
+}
