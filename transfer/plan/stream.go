@@ -1,0 +1,150 @@
+package plan
+
+// stream is one position in a file that moves. The zero stream is a free slot.
+type stream struct {
+	dir      int   // 1 towards the end, -1 towards the start
+	reads    int   // in all
+	lo, hi   int64 // what was read: from the lowest to the highest offset
+	edge     int64 // what was requested ends here (backwards: begins here)
+	firstEnd int64 // end of the exact first range
+	width    int64 // window: bytes requested ahead of the reader; 0 until it shows to be a stream
+	cautious bool  // the window opens behind the first range only
+
+	ups, downs int // reads in a row that raised hi, or lowered lo
+
+	lastRead int64 // time of the latest read
+	gap      int64 // usual time between reads
+	opened   int64 // time of the latest change of width
+	stalled  int64 // time of the latest read that had to wait
+
+	epoch  int64 // start of the measurement of pace
+	bytes  int64 // consumed since
+	pace   int64 // bytes a second; valid when epochs >= 2
+	epochs int
+}
+
+// near tells whether a read can belong to the stream.
+func (s *stream) near(off, end int64) bool {
+	if s.dir < 0 {
+		return off >= s.lo-reorder && off <= s.lo+2*reorder
+	}
+	return off >= max(s.lo-reorder, s.hi-2*reorder) && off <= s.hi+reorder
+}
+
+// distance is how far a read is from where the stream would go on.
+func (s *stream) distance(off, end int64) int64 {
+	if s.dir < 0 {
+		return abs(end - s.lo)
+	}
+	return abs(off - s.hi)
+}
+
+// follow moves the stream by one read, and sets its window.
+func (s *stream) follow(off, end, block int64, c Conditions) {
+	sequential := off <= s.hi+block
+	var moved int64
+	s.reads++
+	if off < s.lo {
+		moved = s.lo - off
+		s.downs, s.ups = s.downs+1, 0
+		s.lo = off
+	}
+	if end > s.hi {
+		moved = end - s.hi
+		s.ups, s.downs = s.ups+1, 0
+		s.hi = end
+	}
+	s.turn(block, c.Now)
+	s.measure(moved, c.Now)
+	if sequential && moved > 0 {
+		s.resize(c)
+	}
+	if !c.Ready {
+		s.stalled = c.Now
+	}
+	s.gap += (c.Now - s.lastRead - s.gap) / 4
+	s.lastRead = c.Now
+}
+
+// turn changes the direction when three reads in a row lowered the start: fewer
+// may be reads of a forward stream that arrived in disorder.
+func (s *stream) turn(block, now int64) {
+	switch {
+	case s.dir > 0 && s.downs >= 3:
+		s.dir, s.edge, s.width, s.opened = -1, ceil(s.lo, block), openWindow, now
+		s.hi = min(s.hi, s.lo+2*reorder)
+	case s.dir < 0 && s.ups >= 2:
+		s.dir, s.edge, s.width = 1, ceil(s.hi, block), 0
+		s.lo = max(s.lo, s.hi-2*reorder)
+	}
+}
+
+// measure keeps the pace at which the reader consumes.
+func (s *stream) measure(moved, now int64) {
+	s.bytes += moved
+	took := now - s.epoch
+	if took < paceEpoch {
+		return
+	}
+	rate := int64(float64(s.bytes) / float64(took) * float64(second))
+	if s.epochs > 0 {
+		rate = (s.pace + rate) / 2
+	}
+	s.pace, s.epochs = rate, s.epochs+1
+	s.epoch, s.bytes = now, 0
+}
+
+// resize opens, widens or narrows the window. A reader that waits gets more, four times
+// as much each round trip, as far as its pace can use it; a steady reader gets what
+// keeps it from ever waiting.
+func (s *stream) resize(c Conditions) {
+	width := s.width
+	switch {
+	case width == 0 && s.dir > 0 && (!s.cautious || s.hi > s.firstEnd):
+		width = openWindow
+	case width > 0 && !c.Ready && c.Now-s.opened >= max(c.RoundTrip, millisecond):
+		width *= 4
+	}
+	if width == 0 {
+		return
+	}
+	limit := int64(blindWindow)
+	if s.epochs >= 2 {
+		// What a reader consumes in a second, so that a seek wastes little; and what
+		// covers several round trips however slow it is.
+		steady := int64(float64(s.pace) * float64(max(runway, 3*c.RoundTrip)) / float64(second))
+		limit = max(s.pace, steady, slowWindow)
+		width = max(width, min(steady, 2*width))
+		if width > 2*steady && c.Now-s.stalled > second {
+			width = max(steady, openWindow)
+		}
+	}
+	width = max(min(width, limit, c.MaxWindow), 0)
+	if width != s.width {
+		s.width, s.opened = width, c.Now
+	}
+}
+
+// step is the size of one request.
+func (s *stream) step() int64 {
+	n := int64(minRequest)
+	for n < maxRequest && n*16 <= s.width {
+		n *= 2
+	}
+	return n
+}
+
+// window is the range that is held for the stream.
+func (s *stream) window(block int64) (from, to int64) {
+	if s.dir < 0 {
+		return s.edge, ceil(min(s.hi, s.lo+keepBehind+reorder), block)
+	}
+	return max(floor(s.hi-keepBehind, block), 0), s.edge
+}
+
+func abs(n int64) int64 {
+	if n < 0 {
+		return -n
+	}
+	return n
+}
