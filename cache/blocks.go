@@ -69,6 +69,10 @@ type waiter struct {
 	done chan struct{} // closed when filled reaches need, or the block failed
 }
 
+// smallestRun is how many blocks a flight of prefetch has at least, if as many were asked
+// for: little memory must not turn into many small requests.
+const smallestRun = 4
+
 // Blocks is the live tier, over the memory tier. Safe for concurrent use.
 //
 // Lock order: mu is innermost but for the locks of package mem. The memory tier is
@@ -89,16 +93,12 @@ type Blocks struct {
 }
 
 // New makes an empty cache. Blocks lie in arena, leased from budget, whose reclaim
-// function becomes Blocks.Reclaim; up to memory bytes of consumed blocks are kept (0: none).
-func New(budget *mem.Budget, arena *mem.Arena, memory int64) (*Blocks, error) {
-	tier, err := newMemoryTier(memory)
-	if err != nil {
-		return nil, err
-	}
-	b := &Blocks{budget: budget, arena: arena, memory: tier}
+// function should call Reclaim; up to memory bytes of consumed blocks are kept (0: none).
+func New(budget *mem.Budget, arena *mem.Arena, memory int64) *Blocks {
+	b := &Blocks{budget: budget, arena: arena, memory: newMemoryTier(memory)}
 	b.base, b.cancel = context.WithCancel(context.Background())
 	b.mu.live = make(map[blockID]*block)
-	return b, nil
+	return b
 }
 
 // Acquire returns Refs on blocks first, first+1, ... of c, in order, without waiting.
@@ -201,8 +201,11 @@ func (b *Blocks) launch(c *Content, first, n, must int64) ([]*Ref, *Flight) {
 		leased = 0 // the flight will wait for it
 	}
 	extra := n - must
+	least := min(extra, smallestRun)
 	for extra > 0 && !b.budget.Try(mem.Prefetch, extra*mem.BlockSize) {
-		extra /= 2
+		if extra /= 2; extra < least {
+			extra = 0
+		}
 	}
 	n = must + extra
 	if n == 0 {

@@ -26,10 +26,10 @@ type memoryTier struct {
 // prefetch does not evict block by block.
 const spareBytes = 4 << 20
 
-func newMemoryTier(size int64) (*memoryTier, error) {
+func newMemoryTier(size int64) *memoryTier {
 	t := &memoryTier{}
 	if size < mem.BlockSize {
-		return t, nil
+		return t
 	}
 	lru, err := ristretto.NewCache(&ristretto.Config[uint64, *frame]{
 		NumCounters:        max(size/mem.BlockSize*10, 100),
@@ -45,10 +45,10 @@ func newMemoryTier(size int64) (*memoryTier, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("memory cache: %w", err)
+		panic(fmt.Sprintf("cache: ristretto refused its configuration: %v", err))
 	}
 	t.lru = lru
-	return t, nil
+	return t
 }
 
 // hash is the key of a block. Two blocks may share one: get compares the ID.

@@ -100,6 +100,13 @@ func (b *Budget) UsedBy(c Class) int64 {
 	return b.mu.used[c]
 }
 
+// Waiting tells whether somebody waits for a lease.
+func (b *Budget) Waiting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.anyWaiting()
+}
+
 // Lease takes n bytes, waiting until they are free. It fails when ctx ends
 // or when n is more than the class can ever hold.
 func (b *Budget) Lease(ctx context.Context, c Class, n int64) error {

@@ -106,11 +106,15 @@ func (r *Readahead) Idle(since int64) []int {
 	return left
 }
 
-// Forget gives up one stream, whose window was taken away. Its next read starts anew.
-func (r *Readahead) Forget(slot int) {
-	if slot < MaxStreams {
-		r.streams[slot] = stream{}
+// Streams is how many streams have an open window.
+func (r *Readahead) Streams() int {
+	n := 0
+	for i := range r.streams {
+		if r.streams[i].width > 0 {
+			n++
+		}
 	}
+	return n
 }
 
 // Refused says that a request was not sent, for want of memory. The stream asks again

@@ -1,0 +1,79 @@
+package transfer
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"s3mount/internal/mem"
+	"s3mount/internal/s3"
+)
+
+const (
+	fillPart     = 8 << 20 // bytes of one request of Fill
+	fillParallel = 4
+)
+
+// Fill copies n bytes of r at off to the same offsets of w, past the cache, in parallel
+// requests. w is written by several goroutines, each byte once. When it fails, what
+// was written is undefined.
+func (f *Fetcher) Fill(ctx context.Context, r *Remote, off, n int64, w io.WriterAt) error {
+	if !f.begin() {
+		return errFetcherClosed
+	}
+	defer f.wg.Done()
+	if r.archivedNow() {
+		return archivedError(r.Object())
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(f.ctx, func() { cancel(errFetcherClosed) })()
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(fillParallel)
+	for end := off + n; off < end && ctx.Err() == nil; {
+		t := &fillTarget{w: w, off: off, end: min(off+fillPart, end)}
+		off = t.end
+		g.Go(func() error { return f.fillOne(ctx, r, t) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+func (f *Fetcher) fillOne(ctx context.Context, r *Remote, t *fillTarget) error {
+	if err := f.opts.Budget.Lease(ctx, mem.Border, mem.BlockSize); err != nil {
+		return err
+	}
+	defer f.opts.Budget.Release(mem.Border, mem.BlockSize)
+	t.buf = f.opts.Arena.Get()
+	defer f.opts.Arena.Put(t.buf)
+	began := time.Now()
+	return f.pull(ctx, r, t, func() time.Time { return began })
+}
+
+// fillTarget passes bytes on to a file through one small buffer.
+type fillTarget struct {
+	w        io.WriterAt
+	buf      []byte
+	off, end int64
+}
+
+func (t *fillTarget) Range() (off, n int64) { return t.off, t.end - t.off }
+
+func (t *fillTarget) Buffer() []byte {
+	return t.buf[:min(int64(len(t.buf)), t.end-t.off)]
+}
+
+func (t *fillTarget) Advance(n int) error {
+	_, err := t.w.WriteAt(t.buf[:n], t.off)
+	t.off += int64(n)
+	return err
+}
+
+func archivedError(o s3.Object) error {
+	return &s3.Error{Op: "GetObject", Key: o.Key, Kind: s3.ErrArchived}
+}

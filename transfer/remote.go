@@ -1,0 +1,90 @@
+package transfer
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+
+	"s3mount/cache"
+	"s3mount/internal/s3"
+)
+
+// ErrStale: the object that is being read was changed or removed. It wraps the answer
+// of the bucket. Bytes of two versions are never mixed.
+var ErrStale = errors.New("object changed while it was being read")
+
+// Remote is one version of one object that is being read. A server-side rename moves it
+// (Relocate); the content ID stays, and with it what is cached.
+type Remote struct {
+	id cache.ContentID
+	mu struct {
+		sync.Mutex
+		object   s3.Object
+		archived bool
+	}
+}
+
+// NewRemote pins version o of an object, whose bytes are cached under id.
+func NewRemote(id cache.ContentID, o s3.Object) *Remote {
+	r := &Remote{id: id}
+	r.mu.object = o
+	r.mu.archived = o.Archived
+	return r
+}
+
+// ContentIDOf is the content ID of an object that somebody else wrote: a hash of key
+// and ETag.
+func ContentIDOf(o s3.Object) cache.ContentID {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d:%s%s", len(o.Key), o.Key, o.ETag)
+	return cache.ContentID(h.Sum(nil)[:len(cache.ContentID{})])
+}
+
+// Object is where the bytes are now.
+func (r *Remote) Object() s3.Object {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.object
+}
+
+// Relocate says that the same bytes are now at o. Requests that are under way and fail
+// go on there.
+func (r *Remote) Relocate(o s3.Object) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.object = o
+	r.mu.archived = o.Archived
+}
+
+// moved tells whether the object is no longer at o.
+func (r *Remote) moved(o s3.Object) bool {
+	now := r.Object()
+	return now.Key != o.Key || now.ETag != o.ETag || now.VersionID != o.VersionID
+}
+
+// archivedNow tells whether the object must be restored before it is read.
+func (r *Remote) archivedNow() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.archived
+}
+
+// markArchived notes what the bucket answered.
+func (r *Remote) markArchived() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.archived = true
+}
+
+// readerTail is how many bytes of the end players want with the head of such a file:
+// the index of MP4 and MOV, the footer of MXF, the cues of Matroska.
+func readerTail(key string) int64 {
+	switch strings.ToLower(path.Ext(key)) {
+	case ".mp4", ".mov", ".m4v", ".m4a", ".mxf", ".mkv", ".webm", ".avi", ".braw", ".r3d":
+		return 256 << 10
+	}
+	return 0
+}
