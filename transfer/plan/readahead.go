@@ -64,7 +64,7 @@ type Readahead struct {
 
 	streams [MaxStreams]stream
 	started bool
-	short   int   // streams in a row that ended within their first range
+	short   int   // streams in a row that ended with their first range
 	last    int   // slot of the latest new stream
 	jump    int64 // offset of the latest new stream
 	delta   int64 // its distance from the one before
@@ -178,9 +178,11 @@ func (r *Readahead) create(off, n int64, c Conditions, d *Decision) int {
 	if r.streams[slot].reads > 0 {
 		d.Left = append(d.Left, slot)
 	}
-	if prev.reads > 0 && prev.hi <= prev.firstEnd {
+	switch read := prev.hi - prev.lo; {
+	case prev.reads == 0 || prev.hi <= prev.firstEnd && read < firstFetch/2: // it tells nothing
+	case prev.hi <= prev.firstEnd:
 		r.short++
-	} else {
+	default:
 		r.short = 0
 	}
 	r.streams[slot] = r.first(off, n, c)
@@ -206,7 +208,7 @@ func (r *Readahead) first(off, n int64, c Conditions) stream {
 		edge:     min(ceil(off+want, r.block), r.size),
 		firstEnd: off + want,
 		cautious: r.short >= 2,
-		lastRead: c.Now, epoch: c.Now, opened: c.Now,
+		lastRead: c.Now, epoch: c.Now,
 	}
 }
 

@@ -14,7 +14,7 @@ type stream struct {
 
 	lastRead int64 // time of the latest read
 	gap      int64 // usual time between reads
-	opened   int64 // time of the latest change of width
+	mark     int64 // edge when width last changed
 	stalled  int64 // time of the latest read that had to wait
 
 	epoch  int64 // start of the measurement of pace
@@ -42,22 +42,20 @@ func (s *stream) distance(off, end int64) int64 {
 // follow moves the stream by one read, and sets its window.
 func (s *stream) follow(off, end, block int64, c Conditions) {
 	sequential := off <= s.hi+block
-	var moved int64
+	up, down := max(end-s.hi, 0), max(s.lo-off, 0)
 	s.reads++
-	if off < s.lo {
-		moved = s.lo - off
+	if down > 0 {
 		s.downs, s.ups = s.downs+1, 0
 		s.lo = off
 	}
-	if end > s.hi {
-		moved = end - s.hi
+	if up > 0 {
 		s.ups, s.downs = s.ups+1, 0
 		s.hi = end
 	}
-	s.turn(block, c.Now)
-	s.measure(moved, c.Now)
-	if sequential && moved > 0 {
-		s.resize(c)
+	s.turn(block)
+	s.measure(up+down, c.Now)
+	if sequential && (s.dir > 0 && up > 0 || s.dir < 0 && down > 0) {
+		s.resize(off, c)
 	}
 	if !c.Ready {
 		s.stalled = c.Now
@@ -68,10 +66,11 @@ func (s *stream) follow(off, end, block int64, c Conditions) {
 
 // turn changes the direction when three reads in a row lowered the start: fewer
 // may be reads of a forward stream that arrived in disorder.
-func (s *stream) turn(block, now int64) {
+func (s *stream) turn(block int64) {
 	switch {
 	case s.dir > 0 && s.downs >= 3:
-		s.dir, s.edge, s.width, s.opened = -1, ceil(s.lo, block), openWindow, now
+		s.dir, s.edge, s.width = -1, ceil(s.lo, block), openWindow
+		s.mark = s.edge
 		s.hi = min(s.hi, s.lo+2*reorder)
 	case s.dir < 0 && s.ups >= 2:
 		s.dir, s.edge, s.width = 1, ceil(s.hi, block), 0
@@ -94,15 +93,16 @@ func (s *stream) measure(moved, now int64) {
 	s.epoch, s.bytes = now, 0
 }
 
-// resize opens, widens or narrows the window. A reader that waits gets more, four times
-// as much each round trip, as far as its pace can use it; a steady reader gets what
-// keeps it from ever waiting.
-func (s *stream) resize(c Conditions) {
+// resize opens, widens or narrows the window. A reader that has come to what was
+// requested since the window last changed, and has to wait for it, gets four times as much, as
+// far as its pace can use it; a steady reader gets what keeps it from ever waiting.
+func (s *stream) resize(off int64, c Conditions) {
 	width := s.width
+	came := s.dir > 0 && off >= s.mark || s.dir < 0 && off < s.mark
 	switch {
 	case width == 0 && s.dir > 0 && (!s.cautious || s.hi > s.firstEnd):
 		width = openWindow
-	case width > 0 && !c.Ready && c.Now-s.opened >= max(c.RoundTrip, millisecond):
+	case width > 0 && !c.Ready && came:
 		width *= 4
 	}
 	if width == 0 {
@@ -121,7 +121,7 @@ func (s *stream) resize(c Conditions) {
 	}
 	width = max(min(width, limit, c.MaxWindow), 0)
 	if width != s.width {
-		s.width, s.opened = width, c.Now
+		s.width, s.mark = width, s.edge
 	}
 }
 
