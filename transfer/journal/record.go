@@ -16,6 +16,8 @@ type Record struct {
 
 	// A record without content deletes Delete and publishes nothing.
 	NoContent bool `json:"no_content,omitempty"`
+	// Open: the content is still being written, and only its upload is remembered.
+	Open bool `json:"open,omitempty"`
 
 	Extents []plan.Extent `json:"extents,omitempty"`
 	// Base is the version that Base extents refer to; BaseID instead names an older
@@ -42,9 +44,11 @@ type Record struct {
 // Object is one version of an object.
 type Object struct {
 	Key       string `json:"key"`
-	ETag      string `json:"etag"`
+	ETag      string `json:"etag"` // empty: the version that carries Publication
 	VersionID string `json:"version_id,omitempty"`
 	Size      int64  `json:"size"`
+
+	Publication string `json:"publication,omitempty"`
 }
 
 // Upload is a multipart upload that was created.
@@ -60,11 +64,15 @@ type Meta struct {
 	GID     uint32            `json:"gid"`
 	MtimeNS int64             `json:"mtime_ns"` // nanoseconds since 1970
 	Xattrs  map[string][]byte `json:"xattrs,omitempty"`
-	// Carried is what another client gave the object: headers and user metadata
-	// that are none of ours.
-	Carried map[string]string `json:"carried,omitempty"`
-	// ContentType is the object's; empty: by the extension of its name.
-	ContentType string `json:"content_type,omitempty"`
+
+	// What other clients gave the object; it is carried over when the object is
+	// written anew. An empty ContentType means: by the extension of the name.
+	ContentType        string            `json:"content_type,omitempty"`
+	CacheControl       string            `json:"cache_control,omitempty"`
+	ContentDisposition string            `json:"content_disposition,omitempty"`
+	ContentEncoding    string            `json:"content_encoding,omitempty"`
+	ContentLanguage    string            `json:"content_language,omitempty"`
+	Foreign            map[string]string `json:"foreign,omitempty"` // user metadata that is none of ours
 }
 
 // NewID is a random content or publication ID: 32 hex digits.

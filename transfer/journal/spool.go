@@ -177,6 +177,27 @@ func (f *File) Truncate(size int64) error {
 	return f.f.Truncate(size)
 }
 
+// Punch makes [off, off+n) read as zeros.
+func (f *File) Punch(off, n int64) error {
+	info, err := f.f.Stat()
+	if err != nil || off >= info.Size() {
+		return err
+	}
+	n = min(n, info.Size()-off)
+	if punch(f.f, off, n) == nil {
+		return nil
+	}
+	zeros := make([]byte, min(n, 1<<20))
+	for n > 0 {
+		k, err := f.f.WriteAt(zeros[:min(n, int64(len(zeros)))], off)
+		if err != nil {
+			return err
+		}
+		off, n = off+int64(k), n-int64(k)
+	}
+	return nil
+}
+
 // Ref adds a user.
 func (f *File) Ref() {
 	f.mu.Lock()

@@ -1,0 +1,290 @@
+package names
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer"
+	"s3mount/transfer/journal"
+)
+
+// pageSize is how many keys one request lists.
+const pageSize = 1000
+
+// maxLink is the longest target of a symbolic link (PATH_MAX).
+const maxLink = 4096
+
+// listing is what a directory holds, as the bucket said at one time. Guarded by
+// Tree.mu.
+type listing struct {
+	started  time.Time // when its first request was sent
+	entries  map[string]entry
+	names    []string // of entries, sorted; nil: to be made
+	complete bool     // all pages are here
+	marker   bool     // the directory has an object of its own
+	loading  chan struct{}
+	err      error
+}
+
+type entry struct {
+	kind   Kind
+	object s3.Object
+}
+
+// sizeKind is the kind that a listing tells: a small object may be a link.
+func sizeKind(o *s3.Object) Kind {
+	if o.Size > 0 && o.Size < maxLink && !o.HasProps {
+		return KindUnknown
+	}
+	if o.HasProps {
+		m := transfer.ReadMeta(o, transfer.Meta{Mode: transfer.ModeFile})
+		return kindOf(m.Mode)
+	}
+	return KindFile
+}
+
+// addPage takes one page of the listing of dir. The caller holds t.mu.
+func (t *Tree) addPage(l *listing, dir string, page s3.Page) (names []string) {
+	prefix := t.dirKey(dir)
+	add := func(name string, e entry) {
+		if _, ok := l.entries[name]; !ok {
+			names = append(names, name)
+		}
+		l.entries[name] = e
+	}
+	for _, p := range page.Prefixes {
+		name := t.long.show(strings.TrimSuffix(strings.TrimPrefix(p, prefix), "/"))
+		if e, ok := l.entries[name]; ok && e.kind != KindDir { // listed on an earlier page
+			add(name+fileTwin, e)
+		}
+		add(name, entry{kind: KindDir})
+	}
+	for _, o := range page.Objects {
+		if o.Key == prefix {
+			l.marker = true
+			continue
+		}
+		name := t.long.show(strings.TrimPrefix(o.Key, prefix))
+		if e, ok := l.entries[name]; ok && e.kind == KindDir {
+			name += fileTwin
+		}
+		add(name, entry{kind: sizeKind(&o), object: o})
+	}
+	return names
+}
+
+// correct lays our own changes over a listing that began before them. The caller
+// holds t.mu.
+func (t *Tree) correct(l *listing, dir string) {
+	for p, c := range t.changes {
+		d, name := parent(p)
+		if d != dir || c.at.Before(l.started) {
+			continue
+		}
+		if e, ok := l.entries[name]; ok && e.kind == KindDir {
+			continue
+		}
+		if c.object == nil {
+			delete(l.entries, name)
+		} else {
+			l.entries[name] = entry{kind: sizeKind(c.object), object: *c.object}
+		}
+	}
+	l.names = nil
+}
+
+// listed returns a listing of the directory that is younger than the TTL; it may
+// hold the first page only. One request serves all who ask at the same time.
+func (t *Tree) listed(ctx context.Context, dir string) (*listing, error) {
+	for {
+		t.mu.Lock()
+		l := t.dirs[dir]
+		if l != nil && l.loading != nil {
+			wait := l.loading
+			t.mu.Unlock()
+			select {
+			case <-wait:
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+			if l.err != nil {
+				return nil, l.err
+			}
+			return l, nil
+		}
+		if l != nil && l.err == nil && time.Since(l.started) < t.opts.TTL {
+			t.mu.Unlock()
+			return l, nil
+		}
+		l = &listing{started: time.Now(), entries: map[string]entry{}, loading: make(chan struct{})}
+		t.dirs[dir] = l
+		t.mu.Unlock()
+		go t.load(context.WithoutCancel(ctx), l, dir)
+	}
+}
+
+func (t *Tree) load(ctx context.Context, l *listing, dir string) {
+	page, err := t.bucket.List(ctx, t.dirKey(dir), "/", "", "", pageSize)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		t.addPage(l, dir, page)
+		l.complete = page.Next == ""
+		t.correct(l, dir)
+	}
+	l.err = err
+	close(l.loading)
+	l.loading = nil
+}
+
+// Lookup finds a name in a directory.
+func (t *Tree) Lookup(ctx context.Context, dir *Node, name string) (*Node, error) {
+	if len(name) > maxName {
+		return nil, ErrNameTooLong
+	}
+	return t.lookup(ctx, dir.Path(), name)
+}
+
+func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
+	p := join(dir, name)
+	t.mu.Lock()
+	if n := t.nodes[p]; n != nil && n.file != nil && n.file.Dirty() {
+		n.held = true
+		t.mu.Unlock()
+		return n, nil
+	}
+	t.mu.Unlock()
+	l, err := t.listed(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	e, ok := l.entries[name]
+	complete, started := l.complete, l.started
+	t.mu.Unlock()
+	if !ok && !complete {
+		if e, started, err = t.probe(ctx, p); err != nil {
+			return nil, err
+		}
+		ok = e.kind != KindUnknown || e.object.Key != ""
+	}
+	return t.found(ctx, p, e, ok, started)
+}
+
+// probe asks for one path in a directory that is too large to be listed for it.
+func (t *Tree) probe(ctx context.Context, p string) (entry, time.Time, error) {
+	started := time.Now()
+	type answer struct {
+		page s3.Page
+		err  error
+	}
+	below := make(chan answer, 1)
+	go func() {
+		page, err := t.bucket.List(ctx, t.dirKey(p), "/", "", "", 1)
+		below <- answer{page, err}
+	}()
+	o, err := t.bucket.Head(ctx, t.key(p))
+	a := <-below
+	if a.err != nil {
+		return entry{}, started, a.err
+	}
+	if len(a.page.Objects)+len(a.page.Prefixes) > 0 {
+		return entry{kind: KindDir}, started, nil
+	}
+	if errors.Is(err, s3.ErrNotFound) {
+		return entry{}, started, nil
+	}
+	return entry{kind: sizeKind(&o), object: o}, started, err
+}
+
+// found turns what a listing says of a path into its node.
+func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time.Time) (*Node, error) {
+	if ok && e.kind == KindUnknown {
+		o, err := t.bucket.Head(ctx, t.key(p))
+		switch {
+		case errors.Is(err, s3.ErrNotFound):
+			ok = false
+		case err != nil:
+			return nil, err
+		default:
+			e = entry{kind: sizeKind(&o), object: o}
+			t.mu.Lock()
+			t.noteListing(p, &o)
+			t.mu.Unlock()
+		}
+	}
+	target := ""
+	if ok && e.kind == KindLink {
+		var err error
+		if target, err = t.readTarget(ctx, p, &e.object); err != nil {
+			return nil, err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.nodes[p]
+	if n != nil && n.file != nil && n.file.Dirty() {
+		n.held = true
+		return n, nil
+	}
+	if ok && t.isDoomed(p, &e.object) {
+		ok = false
+	}
+	if c, own := t.changes[p]; own && c.at.After(asked) && e.kind != KindDir {
+		if ok = c.object != nil; ok {
+			e = entry{kind: sizeKind(c.object), object: *c.object}
+		}
+	}
+	if !ok {
+		if n != nil {
+			t.detach(n)
+		}
+		return nil, ErrNotExist
+	}
+	if n != nil && n.kind == e.kind && n.kind != KindDir && n.object.ETag != e.object.ETag && n.object.ETag != "" {
+		t.renew(n, e.object)
+	}
+	n = t.node(p, e.kind)
+	if e.kind == KindDir {
+		if !n.exact {
+			n.meta, n.meta.MtimeNS = t.defaults(KindDir), t.started.UnixNano()
+		}
+		n.checked = time.Now()
+		return n, nil
+	}
+	t.learn(n, e.object)
+	if e.kind == KindLink {
+		n.target = target
+	}
+	return n, nil
+}
+
+// readTarget fetches the target of a link.
+func (t *Tree) readTarget(ctx context.Context, p string, o *s3.Object) (string, error) {
+	t.mu.Lock()
+	if n := t.nodes[p]; n != nil && n.kind == KindLink && n.object.ETag == o.ETag {
+		defer t.mu.Unlock()
+		return n.target, nil
+	}
+	t.mu.Unlock()
+	body, _, err := t.bucket.GetRange(ctx, t.key(p), o.ETag, "", 0, o.Size)
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	buf := make([]byte, o.Size)
+	if _, err := io.ReadFull(body, buf); err != nil {
+		return "", err
+	}
+	return string(buf), nil
+}
+
+// isDoomed tells whether the object waits to be deleted. The caller holds t.mu.
+func (t *Tree) isDoomed(p string, o *s3.Object) bool {
+	return slices.ContainsFunc(t.doomed[t.key(p)], func(d journal.Object) bool { return d.ETag == o.ETag })
+}

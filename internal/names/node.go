@@ -1,0 +1,395 @@
+package names
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer"
+)
+
+// Kind is what a name stands for.
+type Kind uint8
+
+// The kinds. KindUnknown only appears in listings: a small object may be a link.
+const (
+	KindUnknown Kind = iota
+	KindFile
+	KindDir
+	KindLink
+)
+
+// Attr is what stat(2) shows.
+type Attr struct {
+	Kind                Kind
+	Size                int64
+	Mode                uint32 // permission bits, 07777
+	UID, GID            uint32
+	Atime, Mtime, Ctime time.Time
+	Nlink               uint32
+	Exact               bool          // not just what the listing says
+	TTL                 time.Duration // how long the kernel may rely on it
+}
+
+// Node is one file, directory or link that the kernel knows, or that is waiting to
+// be published. It stays the same node over renames. Its fields are guarded by
+// Tree.mu.
+type Node struct {
+	tree *Tree
+	path string // below the mount, names escaped; "" for the root
+	kind Kind
+	ino  uint64
+	gone bool // unlinked, or replaced by another client's version
+	held bool // the kernel may know it
+
+	file    *transfer.File // of files and links; made when it is needed
+	object  s3.Object      // as listed or asked for; of directories: the marker
+	exact   bool           // object and meta come from the object itself
+	meta    transfer.Meta
+	target  string // of a link
+	checked time.Time
+	opened  string // version that the kernel's page cache may hold
+}
+
+// Kind of the node.
+func (n *Node) Kind() Kind { return n.kind }
+
+// Ino is the inode number: unique among nodes in use, the same after a remount
+// unless another node in use had it then.
+func (n *Node) Ino() uint64 { return n.ino }
+
+// Path is the node's present path below the mount, for messages.
+func (n *Node) Path() string {
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	return n.path
+}
+
+// inoOf is the inode number that a path has when nothing else uses it.
+func inoOf(p string, salt int) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(p))
+	if salt > 0 {
+		h.Write([]byte{0, byte(salt), byte(salt >> 8)})
+	}
+	if v := h.Sum64(); v > 1 {
+		return v
+	}
+	return 2
+}
+
+// node returns the node at a path, and makes it when there is none. The caller
+// holds t.mu.
+func (t *Tree) node(p string, kind Kind) *Node {
+	if n := t.nodes[p]; n != nil && n.kind == kind {
+		n.held = true
+		return n
+	} else if n != nil {
+		t.detach(n)
+	}
+	n := &Node{tree: t, path: p, kind: kind, held: true, ino: inoOf(p, 0)}
+	for salt := 1; t.inos[n.ino] != nil; salt++ {
+		n.ino = inoOf(p, salt)
+	}
+	t.nodes[p], t.inos[n.ino] = n, n
+	return n
+}
+
+// detach takes a node out of its path. The caller holds t.mu.
+func (t *Tree) detach(n *Node) {
+	n.gone = true
+	if t.nodes[n.path] == n {
+		delete(t.nodes, n.path)
+	}
+}
+
+// Forget is called when the kernel has forgotten the node.
+func (n *Node) Forget() {
+	t := n.tree
+	t.mu.Lock()
+	n.held = false
+	t.reap(n)
+	t.mu.Unlock()
+}
+
+// reap drops a node that nobody needs. The caller holds t.mu.
+func (t *Tree) reap(n *Node) {
+	if n.held || n == t.root || n.file != nil && n.file.InUse() {
+		return
+	}
+	if t.nodes[n.path] == n {
+		delete(t.nodes, n.path)
+	}
+	delete(t.inos, n.ino)
+	if f := n.file; f != nil {
+		n.file = nil
+		go f.Forget() // takes the file's lock; closes a reader
+	}
+}
+
+// learn takes over what the bucket says of the node. The caller holds t.mu.
+func (t *Tree) learn(n *Node, o s3.Object) {
+	if n.exact && n.object.ETag == o.ETag && !o.HasProps {
+		n.checked = time.Now()
+		return
+	}
+	if o.HasProps || n.object.ETag != o.ETag {
+		n.meta = transfer.ReadMeta(&o, t.defaults(n.kind))
+		n.object, n.exact = o, o.HasProps
+		if n.file != nil && n.exact {
+			n.file.Learn(n.meta)
+		}
+	}
+	n.checked = time.Now()
+}
+
+func (t *Tree) defaults(k Kind) transfer.Meta {
+	m := t.opts.Default
+	switch k {
+	case KindDir:
+		m.Mode = transfer.ModeDir | 0o777&^t.opts.Umask
+	case KindLink:
+		m.Mode = transfer.ModeLink | 0o777
+	default:
+		m.Mode = transfer.ModeFile | 0o666&^t.opts.Umask
+	}
+	return m
+}
+
+// Known is the node's attributes as far as they are known here.
+func (n *Node) Known() Attr {
+	t := n.tree
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.attr(n)
+}
+
+// attr builds the attributes. The caller holds t.mu.
+func (t *Tree) attr(n *Node) Attr {
+	meta, size, exact := n.meta, n.object.Size, n.exact
+	if f := n.file; f != nil {
+		if dirty := f.Dirty(); dirty || exact {
+			meta, exact = f.Meta(), true
+		}
+		size = f.Size()
+	}
+	a := Attr{Kind: n.kind, Size: size, Mode: meta.Mode & 0o7777, UID: meta.UID, GID: meta.GID, Nlink: 1, Exact: exact}
+	switch n.kind {
+	case KindDir:
+		a.Size, a.Nlink = 4096, 2
+	case KindLink:
+		a.Size, a.Mode = int64(len(n.target)), 0o777
+	}
+	a.Mtime = time.Unix(0, meta.MtimeNS)
+	a.Atime, a.Ctime = a.Mtime, a.Mtime
+	if exact {
+		a.TTL = max(t.opts.TTL-time.Since(n.checked), 0)
+		if n.file != nil && n.file.Dirty() {
+			a.TTL = t.opts.TTL
+		}
+	}
+	return a
+}
+
+// Attr is the node's exact attributes. It asks the bucket for what the listing did
+// not say.
+func (n *Node) Attr(ctx context.Context) (Attr, error) {
+	if err := n.makeExact(ctx); err != nil {
+		return Attr{}, err
+	}
+	return n.Known(), nil
+}
+
+// makeExact fetches what the node's object carries, unless it is known.
+func (n *Node) makeExact(ctx context.Context) error {
+	t := n.tree
+	t.mu.Lock()
+	known := n.exact && (n.kind == KindDir || time.Since(n.checked) < t.opts.TTL) || n.gone ||
+		n.file != nil && n.file.Dirty() || n == t.root && n.exact
+	key := t.key(n.path)
+	if n.kind == KindDir && n != t.root {
+		key += "/"
+	}
+	p, kind := n.path, n.kind
+	t.mu.Unlock()
+	if known {
+		return nil
+	}
+	if kind == KindDir {
+		return n.exactDir(ctx, key)
+	}
+	asked := time.Now()
+	o, err := t.bucket.Head(ctx, key)
+	if errors.Is(err, s3.ErrNotFound) {
+		return t.vanished(n, asked)
+	}
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c, ok := t.changes[p]; ok && c.at.After(asked) {
+		return nil // we changed it ourselves meanwhile
+	}
+	if n.file != nil && !n.file.Dirty() && n.object.ETag != o.ETag {
+		if !t.renew(n, o) {
+			return transfer.ErrStale
+		}
+	}
+	t.learn(n, o)
+	t.noteListing(n.path, &o)
+	return nil
+}
+
+func (n *Node) exactDir(ctx context.Context, key string) error {
+	t := n.tree
+	o, err := t.bucket.Head(ctx, key)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if errors.Is(err, s3.ErrNotFound) || key == "" {
+		n.meta = t.defaults(KindDir)
+		n.meta.MtimeNS = t.started.UnixNano()
+		n.exact, n.checked = true, time.Now()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t.learn(n, o)
+	return nil
+}
+
+// vanished notes that another client deleted the node's object.
+func (t *Tree) vanished(n *Node, asked time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c, ok := t.changes[n.path]; ok && c.at.After(asked) {
+		return nil
+	}
+	t.noteListing(n.path, nil)
+	t.detach(n)
+	return ErrNotExist
+}
+
+// renew gives the node the version that another client wrote. It refuses while
+// somebody has the old version open: that keeps its node, the name gets a new one.
+// The caller holds t.mu.
+func (t *Tree) renew(n *Node, o s3.Object) bool {
+	f := n.file
+	if f == nil {
+		return true
+	}
+	if f.InUse() {
+		t.detach(n)
+		return false
+	}
+	n.file = nil
+	go f.Forget()
+	return true
+}
+
+// use returns the node's File.
+func (n *Node) use(ctx context.Context, exact bool) (*transfer.File, error) {
+	if exact {
+		if err := n.makeExact(ctx); err != nil {
+			return nil, err
+		}
+	}
+	t := n.tree
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.file == nil {
+		if n.kind == KindDir {
+			return nil, ErrIsDir
+		}
+		if n.gone {
+			return nil, transfer.ErrStale
+		}
+		o := n.object
+		o.Key = t.key(n.path)
+		n.file = t.engine.Open(o, n.meta)
+	}
+	return n.file, nil
+}
+
+// Open opens a file. keepCache tells that the kernel's pages are of this version.
+func (n *Node) Open(ctx context.Context, write, trunc bool) (f *transfer.File, keepCache bool, err error) {
+	t := n.tree
+	if write && t.opts.ReadOnly {
+		return nil, false, ErrReadOnly
+	}
+	if err := n.revalidate(ctx); err != nil {
+		return nil, false, err
+	}
+	if f, err = n.use(ctx, write); err != nil {
+		return nil, false, err
+	}
+	if err := n.archived(); err != nil && !trunc {
+		return nil, false, err
+	}
+	f.OpenHandle(write)
+	if trunc {
+		if err := f.Truncate(ctx, 0); err != nil {
+			f.CloseHandle(write)
+			return nil, false, err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	version := n.object.ETag
+	if f.Dirty() {
+		version = ""
+	}
+	keepCache = version != "" && version == n.opened
+	n.opened = version
+	return f, keepCache, nil
+}
+
+// archived tells that the bytes are in an archive class.
+func (n *Node) archived() error {
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	if n.object.Archived && (n.file == nil || !n.file.Dirty()) {
+		return s3.ErrArchived
+	}
+	return nil
+}
+
+// revalidate asks whether the node is still the bucket's present version, when the
+// last word is older than the TTL.
+func (n *Node) revalidate(ctx context.Context) error {
+	t := n.tree
+	t.mu.Lock()
+	fresh := n.gone || time.Since(n.checked) < t.opts.TTL || n.file != nil && n.file.Dirty()
+	dir, name := path.Split(n.path)
+	t.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	now, err := t.lookup(ctx, strings.TrimSuffix(dir, "/"), name)
+	if err != nil {
+		return err
+	}
+	if now != n {
+		return transfer.ErrStale // the kernel looks the name up again
+	}
+	return nil
+}
+
+// Readlink is the target of a link.
+func (n *Node) Readlink(ctx context.Context) (string, error) {
+	if n.kind != KindLink {
+		return "", ErrInvalid
+	}
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	return n.target, nil
+}
+
+// String is for log lines.
+func (n *Node) String() string { return strconv.Quote(n.Path()) }

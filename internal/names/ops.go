@@ -1,0 +1,303 @@
+package names
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer"
+	"s3mount/transfer/journal"
+)
+
+// maxKey is the longest key.
+// Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+const maxKey = 1024
+
+// place checks that a new name can be made in a directory, and returns its path.
+func (t *Tree) place(dir *Node, name string) (string, error) {
+	if t.opts.ReadOnly {
+		return "", ErrReadOnly
+	}
+	if len(name) > maxName {
+		return "", ErrNameTooLong
+	}
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") || ambiguous(name) {
+		return "", ErrInvalid
+	}
+	p := join(dir.Path(), name)
+	if len(t.key(p)) > maxKey-1 { // a directory's has a slash behind
+		return "", ErrNameTooLong
+	}
+	return p, nil
+}
+
+// Create makes a file, or opens the one that is there unless excl is set. The file
+// has been opened for writing.
+func (t *Tree) Create(ctx context.Context, dir *Node, name string, mode, uid, gid uint32, excl bool) (*Node, *transfer.File, error) {
+	p, err := t.place(dir, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := t.Lookup(ctx, dir, name)
+	if err == nil {
+		if excl {
+			return nil, nil, ErrExist
+		}
+		if n.kind == KindDir {
+			return nil, nil, ErrIsDir
+		}
+		f, _, err := n.Open(ctx, true, false)
+		return n, f, err
+	}
+	if !errors.Is(err, ErrNotExist) {
+		return nil, nil, err
+	}
+	meta := transfer.Meta{Mode: transfer.ModeFile | mode&0o7777, UID: uid, GID: gid, MtimeNS: time.Now().UnixNano()}
+	return t.create(p, KindFile, meta)
+}
+
+func (t *Tree) create(p string, kind Kind, meta transfer.Meta) (*Node, *transfer.File, error) {
+	t.mu.Lock()
+	var replaced *s3.Object
+	if d := t.doomed[t.key(p)]; len(d) > 0 {
+		replaced = &s3.Object{Key: d[0].Key, ETag: d[0].ETag}
+	}
+	key := t.key(p)
+	t.mu.Unlock()
+	f, err := t.engine.Create(key, replaced, meta)
+	if err != nil {
+		return nil, nil, err
+	}
+	f.OpenHandle(true)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if old := t.nodes[p]; old != nil {
+		t.detach(old)
+	}
+	n := t.node(p, kind)
+	n.file, n.meta, n.exact, n.checked = f, meta, true, time.Now()
+	t.bump(p)
+	return n, f, nil
+}
+
+// bump sets the time of the directory that p is in. The caller holds t.mu.
+func (t *Tree) bump(p string) {
+	dir, _ := parent(p)
+	if n := t.nodes[dir]; n != nil {
+		n.meta.MtimeNS = time.Now().UnixNano()
+	}
+}
+
+// Mkdir makes a directory: an empty object whose key ends with a slash.
+func (t *Tree) Mkdir(ctx context.Context, dir *Node, name string, mode, uid, gid uint32) (*Node, error) {
+	p, err := t.place(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := t.Lookup(ctx, dir, name); !errors.Is(err, ErrNotExist) {
+		return nil, errors.Join(err, orExist(err))
+	}
+	meta := transfer.Meta{Mode: transfer.ModeDir | mode&0o7777, UID: uid, GID: gid, MtimeNS: time.Now().UnixNano()}
+	if err := t.putMarker(ctx, p, &meta); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.node(p, KindDir)
+	n.meta, n.exact, n.checked = meta, true, time.Now()
+	t.dirs[p] = &listing{started: time.Now(), entries: map[string]entry{}, complete: true, marker: true}
+	t.noteDir(p, true)
+	t.bump(p)
+	return n, nil
+}
+
+func orExist(err error) error {
+	if err == nil {
+		return ErrExist
+	}
+	return nil
+}
+
+// noteDir corrects the listing of the parent. The caller holds t.mu.
+func (t *Tree) noteDir(p string, there bool) {
+	dir, name := parent(p)
+	l := t.dirs[dir]
+	if l == nil {
+		return
+	}
+	l.names = nil
+	if there {
+		l.entries[name] = entry{kind: KindDir}
+	} else {
+		delete(l.entries, name)
+	}
+}
+
+// Symlink makes a symbolic link: an object whose bytes are the target.
+func (t *Tree) Symlink(ctx context.Context, dir *Node, name, target string, uid, gid uint32) (*Node, error) {
+	p, err := t.place(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(target) >= maxLink {
+		return nil, ErrNameTooLong
+	}
+	if _, err := t.Lookup(ctx, dir, name); !errors.Is(err, ErrNotExist) {
+		return nil, errors.Join(err, orExist(err))
+	}
+	meta := transfer.Meta{Mode: transfer.ModeLink | 0o777, UID: uid, GID: gid, MtimeNS: time.Now().UnixNano()}
+	n, f, err := t.create(p, KindLink, meta)
+	if err != nil {
+		return nil, err
+	}
+	defer f.CloseHandle(true)
+	t.mu.Lock()
+	n.target = target
+	t.mu.Unlock()
+	if _, err := f.WriteAt(ctx, []byte(target), 0); err != nil {
+		return nil, err
+	}
+	return n, f.Flush(ctx)
+}
+
+// Unlink removes a file or a link.
+func (t *Tree) Unlink(ctx context.Context, dir *Node, name string) error {
+	if t.opts.ReadOnly {
+		return ErrReadOnly
+	}
+	n, err := t.Lookup(ctx, dir, name)
+	if err != nil {
+		return err
+	}
+	if n.kind == KindDir {
+		return ErrIsDir
+	}
+	f, err := n.use(ctx, false)
+	if err != nil {
+		return err
+	}
+	p := n.Path()
+	if err := t.keepParent(ctx, p); err != nil {
+		return err
+	}
+	object := f.Object()
+	if err := t.engine.Remove(ctx, f); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if object != nil && f.InUse() { // deleted with the last close
+		t.doomed[object.Key] = append(t.doomed[object.Key], journal.Object{Key: object.Key, ETag: object.ETag})
+	}
+	t.detach(n)
+	t.record(p, nil)
+	t.bump(p)
+	t.reap(n)
+	return nil
+}
+
+// keepParent writes the marker of a directory that exists only because of the
+// object that is about to go, so that it stays.
+func (t *Tree) keepParent(ctx context.Context, p string) error {
+	dir, name := parent(p)
+	if dir == "" {
+		return nil
+	}
+	l, err := t.listed(ctx, dir)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	_, listed := l.entries[name]
+	last := l.complete && !l.marker && len(l.entries) == 1 && listed
+	meta := t.defaults(KindDir)
+	meta.MtimeNS = t.started.UnixNano()
+	if n := t.nodes[dir]; n != nil && n.exact {
+		meta = n.meta
+	}
+	t.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return t.putMarker(ctx, dir, &meta)
+}
+
+// Rmdir removes an empty directory.
+func (t *Tree) Rmdir(ctx context.Context, dir *Node, name string) error {
+	if t.opts.ReadOnly {
+		return ErrReadOnly
+	}
+	n, err := t.Lookup(ctx, dir, name)
+	if err != nil {
+		return err
+	}
+	if n.kind != KindDir {
+		return ErrNotDir
+	}
+	p := n.Path()
+	if err := t.isEmpty(ctx, p); err != nil {
+		return err
+	}
+	if err := t.keepParent(ctx, p); err != nil {
+		return err
+	}
+	if err := t.bucket.Delete(ctx, t.key(p)+"/"); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.detach(n)
+	delete(t.dirs, p)
+	t.noteDir(p, false)
+	t.bump(p)
+	t.reap(n)
+	return nil
+}
+
+// isEmpty asks the bucket, and looks at what is not there yet.
+func (t *Tree) isEmpty(ctx context.Context, p string) error {
+	t.mu.Lock()
+	for q, n := range t.nodes {
+		if strings.HasPrefix(q, p+"/") && n.file != nil && n.file.Dirty() {
+			t.mu.Unlock()
+			return ErrNotEmpty
+		}
+	}
+	doomed := 0
+	prefix := t.key(p) + "/"
+	for k := range t.doomed {
+		if strings.HasPrefix(k, prefix) {
+			doomed++
+		}
+	}
+	t.mu.Unlock()
+	page, err := t.bucket.List(ctx, prefix, "", "", "", min(2+doomed, pageSize))
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, o := range page.Objects {
+		q, _ := t.path(o.Key)
+		if o.Key != prefix && !t.isDoomed(q, &o) {
+			return ErrNotEmpty
+		}
+	}
+	return nil
+}
+
+// StatFS is what statfs(2) shows. A bucket has no size: the numbers are large,
+// stable, and leave room for every copy.
+type StatFS struct {
+	BlockSize                             uint32
+	Blocks, Free, Avail, Files, FilesFree uint64
+	NameLen                               uint32
+}
+
+// StatFS answers statfs(2).
+func (t *Tree) StatFS(ctx context.Context) (StatFS, error) {
+	const blocks, files = 1 << 38, 1 << 32 // 1 PiB of 4 KiB blocks
+	return StatFS{BlockSize: 4096, Blocks: blocks, Free: blocks, Avail: blocks, Files: files, FilesFree: files, NameLen: maxName}, nil
+}

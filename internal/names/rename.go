@@ -1,0 +1,257 @@
+package names
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer"
+	"s3mount/transfer/journal"
+)
+
+// renameParallel is how many objects of a directory are copied at once.
+const renameParallel = 32
+
+// Rename moves a file or a directory.
+func (t *Tree) Rename(ctx context.Context, from *Node, oldName string, to *Node, newName string, noReplace bool) error {
+	src, err := t.Lookup(ctx, from, oldName)
+	if err != nil {
+		return err
+	}
+	p, err := t.place(to, newName)
+	if err != nil {
+		return err
+	}
+	dst, err := t.Lookup(ctx, to, newName)
+	if errors.Is(err, ErrNotExist) {
+		dst, err = nil, nil
+	}
+	if err != nil || dst == src {
+		return err
+	}
+	if err := t.mayReplace(ctx, src, dst, noReplace); err != nil {
+		return err
+	}
+	if src.kind == KindDir {
+		err = t.renameDir(ctx, src, p)
+	} else {
+		err = t.renameFile(ctx, src, dst, p)
+	}
+	return err
+}
+
+func (t *Tree) mayReplace(ctx context.Context, src, dst *Node, noReplace bool) error {
+	switch {
+	case dst == nil:
+		return nil
+	case noReplace:
+		return ErrExist
+	case src.kind == KindDir && dst.kind != KindDir:
+		return ErrNotDir
+	case src.kind != KindDir && dst.kind == KindDir:
+		return ErrIsDir
+	case dst.kind == KindDir:
+		return t.isEmpty(ctx, dst.Path())
+	}
+	return nil
+}
+
+// renameFile moves one file or link. What is not published yet moves at once; a
+// published object is copied by the server.
+func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
+	old := src.Path()
+	f, err := src.use(ctx, false)
+	if err != nil {
+		return err
+	}
+	if err := t.keepParent(ctx, old); err != nil {
+		return err
+	}
+	var replaced *s3.Object
+	var moved []journal.Object
+	var victim *transfer.File
+	if dst != nil {
+		if victim, err = dst.use(ctx, false); err != nil {
+			return err
+		}
+	}
+	if f.Dirty() {
+		if victim != nil {
+			replaced, moved = victim.Detach()
+		}
+		err = f.Rename(t.key(p), replaced, moved)
+	} else {
+		err = t.engine.MoveObject(ctx, f, t.key(p))
+	}
+	if err != nil {
+		if victim != nil {
+			victim.Attach()
+		}
+		return err
+	}
+	if victim != nil {
+		err = victim.Drop()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if dst != nil {
+		t.detach(dst)
+		t.reap(dst)
+	}
+	t.move(src, p)
+	if !f.Dirty() {
+		o := f.Object()
+		src.object, src.checked = *o, time.Now()
+		t.record(p, o)
+	}
+	t.record(old, nil)
+	t.bump(old)
+	t.bump(p)
+	return err
+}
+
+// move gives a node another path. The caller holds t.mu.
+func (t *Tree) move(n *Node, p string) {
+	if t.nodes[n.path] == n {
+		delete(t.nodes, n.path)
+	}
+	n.path = p
+	t.nodes[p] = n
+}
+
+// renameDir moves every object below a directory: all are copied, then the old
+// ones deleted, so that whatever happens nothing is lost.
+func (t *Tree) renameDir(ctx context.Context, src *Node, p string) error {
+	old := src.Path()
+	if strings.HasPrefix(p+"/", old+"/") {
+		return ErrInvalid
+	}
+	oldPrefix, newPrefix := t.key(old)+"/", t.key(p)+"/"
+	if err := t.engine.Wait(ctx, oldPrefix); err != nil {
+		return err
+	}
+	objects, err := t.allBelow(ctx, oldPrefix)
+	if err != nil {
+		return err
+	}
+	if err := t.keepParent(ctx, old); err != nil {
+		return err
+	}
+	copies, err := t.copyAll(ctx, objects, oldPrefix, newPrefix)
+	if err != nil {
+		return err
+	}
+	if err := t.moveNodes(old, p, copies); err != nil {
+		return err
+	}
+	return t.deleteAll(ctx, objects)
+}
+
+// allBelow lists every object below a prefix.
+func (t *Tree) allBelow(ctx context.Context, prefix string) ([]s3.Object, error) {
+	var all []s3.Object
+	token := ""
+	for {
+		page, err := t.bucket.List(ctx, prefix, "", "", token, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Objects...)
+		if token = page.Next; token == "" {
+			return all, nil
+		}
+	}
+}
+
+func (t *Tree) copyAll(ctx context.Context, objects []s3.Object, oldPrefix, newPrefix string) (map[string]s3.Object, error) {
+	out := make([]s3.Object, len(objects))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(renameParallel)
+	for i, o := range objects {
+		g.Go(func() error {
+			key := newPrefix + strings.TrimPrefix(o.Key, oldPrefix)
+			n, err := t.engine.CopyObject(gctx, o, key)
+			out[i] = n
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	copies := make(map[string]s3.Object, len(objects))
+	for i, o := range objects {
+		copies[o.Key] = out[i]
+	}
+	return copies, nil
+}
+
+func (t *Tree) deleteAll(ctx context.Context, objects []s3.Object) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(renameParallel)
+	for _, o := range objects {
+		g.Go(func() error {
+			return t.engine.DeleteObject(gctx, o)
+		})
+	}
+	return g.Wait()
+}
+
+// moveNodes gives the nodes below a directory their new paths, and tells their
+// files where the objects are now.
+func (t *Tree) moveNodes(old, p string, copies map[string]s3.Object) error {
+	type pair struct {
+		f   *transfer.File
+		key string
+		o   *s3.Object
+	}
+	var files []pair
+	t.mu.Lock()
+	if n := t.nodes[p]; n != nil {
+		t.detach(n)
+	}
+	var list []*Node
+	for q, n := range t.nodes {
+		if q == old || strings.HasPrefix(q, old+"/") {
+			list = append(list, n)
+		}
+	}
+	for _, n := range list {
+		was := t.key(n.path)
+		t.move(n, p+strings.TrimPrefix(n.path, old))
+		o, ok := copies[was]
+		if ok {
+			n.object.Key, n.object.ETag = o.Key, o.ETag
+		}
+		if n.file != nil {
+			x := pair{f: n.file, key: t.key(n.path)}
+			if ok {
+				x.o = &o
+			}
+			files = append(files, x)
+		}
+	}
+	for d := range t.dirs {
+		if d == old || strings.HasPrefix(d, old+"/") || d == p || strings.HasPrefix(d, p+"/") {
+			delete(t.dirs, d)
+		}
+	}
+	for q := range t.changes {
+		if strings.HasPrefix(q, old+"/") || strings.HasPrefix(q, p+"/") {
+			delete(t.changes, q)
+		}
+	}
+	t.noteDir(old, false)
+	t.noteDir(p, true)
+	t.bump(old)
+	t.bump(p)
+	t.mu.Unlock()
+	var err error
+	for _, x := range files {
+		err = errors.Join(err, x.f.Moved(x.key, x.o))
+	}
+	return err
+}

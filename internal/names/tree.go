@@ -1,0 +1,235 @@
+// Package names is the bucket as a tree: names, attributes, listings, renames. It
+// shows the bucket plus what waits to be published minus what waits to be deleted.
+// It never moves the bytes of files, and never knows file descriptors.
+package names
+
+import (
+	"context"
+	"log/slog"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer"
+	"s3mount/transfer/journal"
+)
+
+// Options of a Tree.
+type Options struct {
+	Bucket *s3.Bucket
+	Engine *transfer.Engine
+	// Prefix is put in front of every key: empty, or it ends with a slash.
+	Prefix string
+	// TTL is how long a listing or an attribute is believed.
+	TTL time.Duration
+	// Default is the owner of what says nothing itself; Umask takes bits from the
+	// default modes 0666 and 0777.
+	Default  transfer.Meta
+	Umask    uint32
+	ReadOnly bool
+	Log      *slog.Logger
+}
+
+// Tree is the bucket as a tree. Lock order: Tree.mu before the locks of transfer;
+// no lock is held during a request.
+type Tree struct {
+	opts    Options
+	bucket  *s3.Bucket
+	engine  *transfer.Engine
+	root    *Node
+	long    longNames
+	started time.Time
+
+	mu      sync.Mutex
+	nodes   map[string]*Node
+	inos    map[uint64]*Node
+	dirs    map[string]*listing
+	changes map[string]change           // our own recent changes, by path
+	doomed  map[string][]journal.Object // objects that are still to be deleted, by key
+	swept   time.Time
+}
+
+// change is the last thing that we did to a path ourselves. A listing that began
+// before it is corrected by it.
+type change struct {
+	at     time.Time
+	object *s3.Object // nil: deleted
+}
+
+// New makes a Tree. recovered is what Engine.Recover returned.
+func New(o Options, recovered transfer.Recovered) *Tree {
+	t := &Tree{
+		opts: o, bucket: o.Bucket, engine: o.Engine, started: time.Now(), long: longNames{real: map[string]string{}},
+		nodes: map[string]*Node{}, inos: map[uint64]*Node{}, dirs: map[string]*listing{}, changes: map[string]change{},
+		doomed: map[string][]journal.Object{},
+	}
+	t.root = &Node{tree: t, kind: KindDir, ino: 1, held: true, meta: t.defaults(KindDir)}
+	t.root.meta.MtimeNS, t.root.exact = t.started.UnixNano(), true
+	t.nodes[""], t.inos[1] = t.root, t.root
+	o.Engine.OnPublished(t.published, t.deleted)
+	for _, d := range recovered.Doomed {
+		t.doomed[d.Key] = append(t.doomed[d.Key], d)
+	}
+	for _, f := range recovered.Files {
+		t.adopt(f)
+	}
+	return t
+}
+
+// adopt gives a file of an earlier process its node.
+func (t *Tree) adopt(f *transfer.File) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, ok := t.path(f.Key())
+	if !ok {
+		return // of a mount with another prefix: published all the same
+	}
+	meta := f.Meta()
+	kind := kindOf(meta.Mode)
+	n := t.node(p, kind)
+	n.file, n.held, n.exact, n.meta = f, false, true, meta
+	if kind == KindLink {
+		if c, err := f.Read(context.Background(), 0, 4096); err == nil {
+			buf := make([]byte, c.Len())
+			c.CopyTo(buf)
+			c.Release()
+			n.target = string(buf)
+		}
+	}
+}
+
+func kindOf(mode uint32) Kind {
+	switch mode & transfer.ModeType {
+	case transfer.ModeLink:
+		return KindLink
+	case transfer.ModeDir:
+		return KindDir
+	}
+	return KindFile
+}
+
+// Root is the top of the tree.
+func (t *Tree) Root() *Node { return t.root }
+
+// key is the key of the object at a path.
+func (t *Tree) key(p string) string {
+	if p == "" {
+		return t.opts.Prefix
+	}
+	parts := strings.Split(p, "/")
+	for i, s := range parts {
+		parts[i] = t.long.component(s)
+	}
+	return t.opts.Prefix + strings.Join(parts, "/")
+}
+
+// path is the path of a key; false for keys outside of the prefix.
+func (t *Tree) path(key string) (string, bool) {
+	rest, ok := strings.CutPrefix(key, t.opts.Prefix)
+	if !ok {
+		return "", false
+	}
+	parts := strings.Split(rest, "/")
+	for i, s := range parts {
+		parts[i] = t.long.show(s)
+	}
+	return strings.Join(parts, "/"), true
+}
+
+// dirKey is the prefix that the keys below a directory have.
+func (t *Tree) dirKey(p string) string {
+	if p == "" {
+		return t.opts.Prefix
+	}
+	return t.key(p) + "/"
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+func parent(p string) (dir, name string) {
+	dir, name = path.Split(p)
+	return strings.TrimSuffix(dir, "/"), name
+}
+
+// published is called by the engine after an object was written.
+func (t *Tree) published(f *transfer.File, o s3.Object, gone []journal.Object) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, ok := t.path(o.Key)
+	if !ok {
+		return
+	}
+	t.record(p, &o)
+	for _, g := range gone {
+		if q, ok := t.path(g.Key); ok && q != p && (t.nodes[q] == nil || t.nodes[q].file == f) {
+			t.record(q, nil)
+		}
+	}
+	if n := t.nodes[p]; n != nil && n.file == f {
+		n.object, n.exact, n.checked, n.opened = o, true, time.Now(), ""
+		n.meta = f.Meta()
+		t.reap(n)
+	}
+}
+
+// deleted is called by the engine after late deletions.
+func (t *Tree) deleted(gone []journal.Object) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, g := range gone {
+		delete(t.doomed, g.Key)
+		if p, ok := t.path(g.Key); ok && t.nodes[p] == nil {
+			t.record(p, nil)
+		}
+	}
+}
+
+// record notes our own change of a path. The caller holds t.mu.
+func (t *Tree) record(p string, o *s3.Object) {
+	now := time.Now()
+	t.changes[p] = change{now, o}
+	t.noteListing(p, o)
+	if now.Sub(t.swept) < time.Minute {
+		return
+	}
+	t.swept = now
+	for q, c := range t.changes { // every listing that could need it has ended
+		if now.Sub(c.at) > 5*time.Minute {
+			delete(t.changes, q)
+		}
+	}
+	for d, l := range t.dirs {
+		if l.loading == nil && now.Sub(l.started) > t.opts.TTL+5*time.Minute {
+			delete(t.dirs, d)
+		}
+	}
+}
+
+// noteListing corrects the remembered listing. The caller holds t.mu.
+func (t *Tree) noteListing(p string, o *s3.Object) {
+	dir, name := parent(p)
+	l := t.dirs[dir]
+	if l == nil {
+		return
+	}
+	if o == nil {
+		if e, ok := l.entries[name]; ok && e.kind != KindDir {
+			delete(l.entries, name)
+			l.names = nil
+		}
+		return
+	}
+	if e, ok := l.entries[name]; !ok || e.kind != KindDir {
+		if !ok {
+			l.names = nil
+		}
+		l.entries[name] = entry{kind: sizeKind(o), object: *o}
+	}
+}

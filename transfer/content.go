@@ -1,0 +1,129 @@
+package transfer
+
+import (
+	"sync"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
+)
+
+// content is one version of a file's bytes. Data extents lie in its spool file;
+// Base extents are the bytes of an older content at the same offsets, or, once it
+// is published, of its own object.
+//
+// A content is open (written in place), then frozen by a close or a sync, then
+// published. What is frozen never changes again: later writes make a new content
+// on top of it. Fields are guarded by File.mu but for those of the upload, which
+// only the publisher touches while the content is frozen.
+type content struct {
+	id     string
+	ext    plan.Extents
+	spool  *journal.File // nil: no local bytes
+	base   *content      // what Base extents refer to; nil when published or without any
+	remote *Remote       // the object of a published content
+	reader *Reader       // on remote, made by the first read
+
+	frozen   bool
+	spooling bool   // the spool file is being made
+	inflight int    // writes on their way into the spool
+	changes  uint64 // counts changes of bytes or size
+	durable  uint64 // value of changes that the journal has; 0: no record
+	gen      uint64 // File.frozenGen of its freeze
+	meta     Meta   // as of the freeze
+	seq      uint64
+
+	stream *upload // multipart upload, nil when there is none
+	sums   partSums
+	born   string          // publication ID
+	rec    *journal.Record // as the journal has it, nil: it has none
+	tried  bool            // a request that may have published it had no clear answer
+	orphan *journal.Upload // upload of an earlier process
+}
+
+// publishedContent makes the content of a file that is as the bucket has it.
+func publishedContent(o s3.Object) *content {
+	return &content{
+		id: o.ETag, ext: plan.NewExtents(o.Size, plan.Base),
+		remote: NewRemote(ContentIDOf(o), o), frozen: true,
+	}
+}
+
+// derived makes an open content that has, so far, the bytes of base.
+func derived(base *content) *content {
+	return &content{id: journal.NewID(), ext: plan.NewExtents(base.ext.Size(), plan.Base), base: base, born: journal.NewID()}
+}
+
+// baseObject is the object that Base extents come from, nil when it is not in the
+// bucket yet.
+func (c *content) baseObject() *s3.Object {
+	if c.base == nil || c.base.remote == nil {
+		return nil
+	}
+	o := c.base.remote.Object()
+	return &o
+}
+
+// segment is a run of bytes of one place.
+type segment struct {
+	off, n int64
+	spool  *journal.File // bytes of this spool file, referenced; or
+	remote *content      // bytes of this content's object; neither: zeros
+}
+
+// resolve lists where the bytes of [off, off+n) are. The caller holds File.mu, and
+// calls Unref on the spool files.
+func (c *content) resolve(off, n int64, out []segment) []segment {
+	for _, x := range c.ext.Range(off, n) {
+		switch {
+		case x.Kind == plan.Data:
+			c.spool.Ref()
+			out = append(out, segment{off: x.Off, n: x.Len, spool: c.spool})
+		case x.Kind == plan.Base && c.remote != nil:
+			out = append(out, segment{off: x.Off, n: x.Len, remote: c})
+		case x.Kind == plan.Base && c.base != nil:
+			out = c.base.resolve(x.Off, x.Len, out)
+		default:
+			out = append(out, segment{off: x.Off, n: x.Len})
+		}
+	}
+	return out
+}
+
+// scratch tells whether no byte comes from an older version.
+func (c *content) scratch() bool { return c.base == nil && c.remote == nil }
+
+// dropLocal gives up the spool file; what was published is read from the bucket.
+func (c *content) dropLocal() {
+	if c.spool == nil {
+		return
+	}
+	c.ext = plan.NewExtents(c.ext.Size(), plan.Base)
+	c.spool.Remove() // an error leaves a file that the next start discards
+	c.spool.Unref()
+	c.spool = nil
+}
+
+// close ends the use of the content's reader and spool file.
+func (c *content) close() {
+	if c.reader != nil {
+		c.reader.Close()
+		c.reader = nil
+	}
+	if c.spool != nil {
+		c.spool.Remove()
+		c.spool.Unref()
+		c.spool = nil
+	}
+}
+
+// bufPool holds buffers for replies that are put together from several places.
+var bufPool = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
+
+func pooled(n int) (buf []byte, put func()) {
+	b := bufPool.Get().(*[]byte)
+	if cap(*b) < n {
+		*b = make([]byte, n)
+	}
+	return (*b)[:n], func() { bufPool.Put(b) }
+}

@@ -1,0 +1,309 @@
+// Package transfer moves bytes between the kernel's requests and the bucket: it
+// reads ahead, and it keeps every written byte on the local disk until the bucket
+// has it. It knows keys and versions, but no directories and no file handles.
+//
+// Reading goes File.Read -> Reader.Read -> Fetcher -> s3.GetRange. Writing goes
+// File.WriteAt -> spool -> upload parts -> publish -> s3.Complete. What is to be
+// published is in the journal before a close returns.
+package transfer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
+)
+
+// Options of an Engine.
+type Options struct {
+	Bucket  *s3.Bucket
+	Fetcher *Fetcher
+	Journal *journal.Journal
+	Log     *slog.Logger
+
+	// Settle is the pause between a close and the publication, in which late times,
+	// modes and renames fold in.
+	Settle time.Duration
+	// SyncTimeout limits how long fsync waits; 0: for ever.
+	SyncTimeout time.Duration
+	// CloseInBucket: close returns when the object is published.
+	CloseInBucket bool
+	// SyncInJournal: fsync returns when the bytes are durable here.
+	SyncInJournal bool
+	// NoStreaming uploads after the close only.
+	NoStreaming bool
+	// PartSize fixes the size of parts; 0: growing.
+	PartSize int64
+	// Parallel is how many parts are sent at once; 0: 16.
+	Parallel int
+	// Host is this machine's name in the names of conflict copies.
+	Host string
+	// Default is what files carry that say nothing themselves.
+	Default Meta
+
+	// Published is called after an object was written, with the objects that go
+	// because of it; Deleted after late deletions. Both without any lock.
+	Published func(f *File, o s3.Object, gone []journal.Object)
+	Deleted   func(gone []journal.Object)
+}
+
+// Engine is the writing side of a mount.
+type Engine struct {
+	opts    Options
+	bucket  *s3.Bucket
+	fetcher *Fetcher
+	journal *journal.Journal
+	log     *slog.Logger
+	layout  plan.Layout
+	queue   *queue
+	sender  *sender
+	ctx     context.Context
+	stop    context.CancelFunc
+	seq     atomic.Uint64
+	sent    atomic.Int64 // bytes that the bucket has taken
+
+	mu      sync.Mutex
+	pending map[*File]bool
+	local   []localCopy   // published contents whose bytes are still here, oldest first
+	freed   chan struct{} // closed and replaced when spool room may be free
+}
+
+type localCopy struct {
+	f *File
+	c *content
+}
+
+// New makes an Engine. Recover has to be called before anything else.
+func New(o Options) *Engine {
+	if o.Parallel == 0 {
+		o.Parallel = 16
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{
+		opts: o, bucket: o.Bucket, fetcher: o.Fetcher, journal: o.Journal, log: o.Log,
+		layout: plan.Layout{Fixed: o.PartSize}, queue: newQueue(), sender: &sender{limit: o.Parallel},
+		pending: map[*File]bool{}, freed: make(chan struct{}),
+	}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	return e
+}
+
+// OnPublished sets what is called after an object was written or deleted; see
+// Options. It must be set before the first file is made.
+func (e *Engine) OnPublished(published func(f *File, o s3.Object, gone []journal.Object), deleted func([]journal.Object)) {
+	e.opts.Published, e.opts.Deleted = published, deleted
+}
+
+func (e *Engine) nextSeq() uint64 { return e.seq.Add(1) }
+
+// reserve books spool room for n bytes. When the spool is full, local copies of
+// published files go first; then it waits for publications, and where none is on
+// its way it fails with ErrSpoolFull.
+func (e *Engine) reserve(ctx context.Context, s *journal.File, n int64) error {
+	for n > 0 {
+		e.mu.Lock()
+		freed, busy := e.freed, len(e.pending) > 0
+		e.mu.Unlock()
+		err := s.Reserve(n)
+		if err == nil || !errors.Is(err, ErrSpoolFull) {
+			return err
+		}
+		if e.evictLocal() {
+			continue
+		}
+		if !busy {
+			return err
+		}
+		e.hastenAll("")
+		select {
+		case <-freed:
+		case <-time.After(time.Minute): // nothing was published for long: the bucket is out of reach
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// keepLocal keeps the spool file of a published content for reading, while there
+// is room: copies take at most half of the spool.
+func (e *Engine) keepLocal(f *File, c *content) {
+	if c.spool == nil {
+		return
+	}
+	e.mu.Lock()
+	e.local = append(e.local, localCopy{f, c})
+	e.mu.Unlock()
+	for e.journal.Spool.Used() > e.journal.Spool.Limit()/2 && e.evictLocal() {
+	}
+	e.signalFreed()
+}
+
+// evictLocal drops the oldest local copy.
+func (e *Engine) evictLocal() bool {
+	e.mu.Lock()
+	if len(e.local) == 0 {
+		e.mu.Unlock()
+		return false
+	}
+	x := e.local[0]
+	e.local = slices.Delete(e.local, 0, 1)
+	e.mu.Unlock()
+	x.f.mu.Lock()
+	if x.c.remote != nil {
+		x.c.dropLocal()
+	}
+	x.f.mu.Unlock()
+	return true
+}
+
+// forget takes the file's copies out of the list.
+func (e *Engine) forget(f *File) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.local = slices.DeleteFunc(e.local, func(x localCopy) bool { return x.f == f })
+}
+
+func (e *Engine) signalFreed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.freed)
+	e.freed = make(chan struct{})
+}
+
+func (e *Engine) pendingAdd(f *File) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pending[f] = true
+}
+
+func (e *Engine) pendingRemove(f *File) {
+	e.mu.Lock()
+	delete(e.pending, f)
+	e.mu.Unlock()
+	e.signalFreed()
+}
+
+// Pending is the files whose closed content is not in the bucket yet.
+func (e *Engine) Pending() []*File {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []*File
+	for f := range e.pending {
+		out = append(out, f)
+	}
+	return out
+}
+
+// hastenAll ends the pause of every pending file below prefix.
+func (e *Engine) hastenAll(prefix string) []*File {
+	var out []*File
+	for _, f := range e.Pending() {
+		f.mu.Lock()
+		if f.ticket != nil && strings.HasPrefix(f.key, prefix) {
+			e.queue.hasten(f.ticket)
+			out = append(out, f)
+		}
+		f.mu.Unlock()
+	}
+	return out
+}
+
+// Wait returns when all that is closed now, below prefix, is in the bucket.
+// Failures that a retry will not mend end it.
+func (e *Engine) Wait(ctx context.Context, prefix string) error {
+	var failed error
+	for _, f := range e.hastenAll(prefix) {
+		f.mu.Lock()
+		gen := f.frozenGen
+		if n := len(f.chain); n > 0 && !f.chain[n-1].frozen {
+			gen = f.frozenGen
+		}
+		f.mu.Unlock()
+		failed = errors.Join(failed, f.waitFor(ctx, gen, 0))
+	}
+	return failed
+}
+
+// Exclusive waits for every earlier operation on the keys, and holds later ones
+// back until release is called.
+func (e *Engine) Exclusive(ctx context.Context, keys ...string) (release func(), err error) {
+	return e.queue.exclusive(ctx, keys...)
+}
+
+// State is how far a pending file is.
+type State struct {
+	Key        string
+	Size, Done int64 // bytes, and those that the bucket has taken
+	Uploading  bool
+	Err        error // of the last try
+}
+
+// Status is the state of every pending file.
+func (e *Engine) Status() []State {
+	var out []State
+	for _, f := range e.Pending() {
+		f.mu.Lock()
+		s := State{Key: f.key, Size: f.head().ext.Size(), Uploading: f.publishing != nil, Err: f.lastErr}
+		for _, c := range f.chain {
+			if c.stream != nil {
+				for _, p := range c.stream.parts {
+					if p.state == partSent {
+						s.Done += p.size
+					}
+				}
+			}
+		}
+		f.mu.Unlock()
+		if s.Key != "" {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b State) int { return strings.Compare(a.Key, b.Key) })
+	return out
+}
+
+// Close ends every transfer and waits for it. What is not published stays in the
+// journal.
+func (e *Engine) Close() error {
+	e.stop()
+	for _, f := range e.Pending() {
+		f.mu.Lock()
+		f.cond.Broadcast()
+		f.mu.Unlock()
+	}
+	e.queue.shut()
+	e.sender.wg.Wait()
+	return nil
+}
+
+// Forget ends the use of a file that nobody knows any more and that is published.
+func (f *File) Forget() {
+	f.eng.forget(f)
+	f.mu.Lock()
+	if f.handles > 0 || len(f.chain) > 0 {
+		f.mu.Unlock()
+		return
+	}
+	list := f.retired
+	if f.clean != nil {
+		list = append(list, f.clean)
+		f.clean = publishedContent(s3.Object{Size: f.clean.ext.Size()})
+	}
+	f.retired = nil
+	f.mu.Unlock()
+	for _, c := range list {
+		c.close()
+	}
+}

@@ -1,0 +1,231 @@
+package transfer
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"mime"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+)
+
+// Meta is what a file carries besides its bytes.
+type Meta = journal.Meta
+
+// User metadata that s3mount writes. The names and formats are those of s3fs, and
+// rclone reads mtime as well.
+// Source: https://github.com/s3fs-fuse/s3fs-fuse/wiki/Fuse-Over-Amazon and rclone's
+// documentation of its S3 backend.
+const (
+	metaMtime       = "mtime" // seconds since 1970 with 9 decimals
+	metaMode        = "mode"  // decimal, with the file type
+	metaUID         = "uid"
+	metaGID         = "gid"
+	metaXattr       = "xattr" // URL-encoded JSON object, values in base64
+	metaPublication = "s3mount-id"
+)
+
+// File types in Meta.Mode, as in stat(2).
+const (
+	ModeType = 0o170000
+	ModeFile = 0o100000
+	ModeDir  = 0o040000
+	ModeLink = 0o120000
+)
+
+// Properties is the form in which meta travels with the object at key.
+// publication is stored with it when it is not empty.
+func Properties(m *Meta, key, publication string) s3.Properties {
+	p := s3.Properties{
+		ContentType:        m.ContentType,
+		CacheControl:       m.CacheControl,
+		ContentDisposition: m.ContentDisposition,
+		ContentEncoding:    m.ContentEncoding,
+		ContentLanguage:    m.ContentLanguage,
+		Meta:               map[string]string{},
+	}
+	maps.Copy(p.Meta, m.Foreign)
+	if p.ContentType == "" {
+		p.ContentType = contentType(key, m.Mode)
+	}
+	p.Meta[metaMtime] = formatMtime(m.MtimeNS)
+	p.Meta[metaMode] = strconv.FormatUint(uint64(m.Mode), 10)
+	p.Meta[metaUID] = strconv.FormatUint(uint64(m.UID), 10)
+	p.Meta[metaGID] = strconv.FormatUint(uint64(m.GID), 10)
+	if len(m.Xattrs) > 0 {
+		p.Meta[metaXattr] = formatXattrs(m.Xattrs)
+	}
+	if publication != "" {
+		p.Meta[metaPublication] = publication
+	}
+	return p
+}
+
+// ReadMeta takes what an object carries. What it does not say comes from def, and
+// the modification time from LastModified.
+func ReadMeta(o *s3.Object, def Meta) Meta {
+	m := def
+	m.MtimeNS = o.LastModified.UnixNano()
+	if !o.HasProps {
+		return m
+	}
+	p := &o.Props
+	m.ContentType, m.CacheControl = p.ContentType, p.CacheControl
+	m.ContentDisposition, m.ContentEncoding, m.ContentLanguage = p.ContentDisposition, p.ContentEncoding, p.ContentLanguage
+	m.Xattrs, m.Foreign = nil, nil
+	for k, v := range p.Meta {
+		readMetaValue(&m, k, v)
+	}
+	return m
+}
+
+func readMetaValue(m *Meta, k, v string) {
+	switch k {
+	case metaMtime:
+		if ns, ok := parseMtime(v); ok {
+			m.MtimeNS = ns
+		}
+	case metaMode:
+		if mode, ok := parseMode(v); ok {
+			m.Mode = mode | m.Mode&ModeType
+			if mode&ModeType != 0 {
+				m.Mode = mode
+			}
+		}
+	case metaUID:
+		readID(&m.UID, v)
+	case metaGID:
+		readID(&m.GID, v)
+	case metaXattr:
+		m.Xattrs = parseXattrs(v)
+	case metaPublication:
+	default:
+		if m.Foreign == nil {
+			m.Foreign = map[string]string{}
+		}
+		m.Foreign[k] = v
+	}
+}
+
+func readID(id *uint32, v string) {
+	if n, err := strconv.ParseUint(v, 10, 32); err == nil {
+		*id = uint32(n)
+	}
+}
+
+func formatMtime(ns int64) string {
+	sec, frac := ns/1e9, ns%1e9
+	sign := ""
+	if ns < 0 {
+		sign, sec, frac = "-", -sec, -frac
+	}
+	return fmt.Sprintf("%s%d.%09d", sign, sec, frac)
+}
+
+// parseMtime accepts whole seconds and any number of decimals.
+func parseMtime(v string) (int64, bool) {
+	whole, frac, _ := strings.Cut(strings.TrimSpace(v), ".")
+	neg := strings.HasPrefix(whole, "-")
+	sec, err := strconv.ParseInt(strings.TrimPrefix(whole, "-"), 10, 64)
+	if err != nil || sec > 1<<33 {
+		return 0, false
+	}
+	frac = (frac + "000000000")[:9]
+	ns, err := strconv.ParseInt(frac, 10, 64)
+	if err != nil || ns < 0 {
+		return 0, false
+	}
+	if t := sec*1e9 + ns; neg {
+		return -t, true
+	} else {
+		return t, true
+	}
+}
+
+// parseMode reads the decimal mode of s3fs and the octal one of rclone, which
+// begins with 0.
+func parseMode(v string) (uint32, bool) {
+	base := 10
+	if strings.HasPrefix(v, "0") {
+		base = 8
+	}
+	n, err := strconv.ParseUint(v, base, 32)
+	return uint32(n), err == nil
+}
+
+func formatXattrs(x map[string][]byte) string {
+	enc := make(map[string]string, len(x))
+	for k, v := range x {
+		enc[k] = base64.StdEncoding.EncodeToString(v)
+	}
+	raw, err := json.Marshal(enc)
+	if err != nil {
+		panic(err) // a map of strings always has a JSON form
+	}
+	return url.QueryEscape(string(raw))
+}
+
+func parseXattrs(v string) map[string][]byte {
+	if plain, err := url.QueryUnescape(v); err == nil {
+		v = plain
+	}
+	var enc map[string]string
+	if json.Unmarshal([]byte(v), &enc) != nil {
+		return nil
+	}
+	x := map[string][]byte{}
+	for k, s := range enc {
+		if raw, err := base64.StdEncoding.DecodeString(s); err == nil {
+			x[k] = raw
+		}
+	}
+	return x
+}
+
+// mediaTypes are extensions that the system's table often lacks or has wrong.
+var mediaTypes = map[string]string{
+	".mov": "video/quicktime", ".mp4": "video/mp4", ".m4v": "video/x-m4v", ".mxf": "application/mxf",
+	".mkv": "video/x-matroska", ".webm": "video/webm", ".avi": "video/x-msvideo", ".mts": "video/mp2t",
+	".ts": "video/mp2t", ".m3u8": "application/vnd.apple.mpegurl", ".mpd": "application/dash+xml",
+	".wav": "audio/wav", ".aif": "audio/aiff", ".aiff": "audio/aiff", ".m4a": "audio/mp4", ".mp3": "audio/mpeg",
+	".flac": "audio/flac", ".dpx": "image/x-dpx", ".exr": "image/x-exr", ".tif": "image/tiff", ".tiff": "image/tiff",
+	".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".xml": "application/xml",
+	".json": "application/json", ".txt": "text/plain; charset=utf-8", ".srt": "application/x-subrip", ".vtt": "text/vtt",
+}
+
+func contentType(key string, mode uint32) string {
+	switch mode & ModeType {
+	case ModeDir:
+		return "application/x-directory"
+	case ModeLink:
+		return "application/octet-stream"
+	}
+	ext := strings.ToLower(path.Ext(key))
+	if t, ok := mediaTypes[ext]; ok {
+		return t
+	}
+	if t := mime.TypeByExtension(ext); t != "" {
+		return t
+	}
+	return "application/octet-stream"
+}
+
+// sameMeta tells whether two objects with these would carry the same, leaving the
+// time aside.
+func sameMeta(a, b *Meta) bool {
+	x, y := *a, *b
+	x.MtimeNS, y.MtimeNS = 0, 0
+	px, py := Properties(&x, "", ""), Properties(&y, "", "")
+	return maps.Equal(px.Meta, py.Meta) && px.ContentType == py.ContentType && px.CacheControl == py.CacheControl &&
+		px.ContentDisposition == py.ContentDisposition && px.ContentEncoding == py.ContentEncoding && px.ContentLanguage == py.ContentLanguage
+}
+
+// now is the modification time of bytes written at this moment.
+func now() int64 { return time.Now().UnixNano() }

@@ -1,0 +1,150 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+)
+
+// ambiguous finds out whether a request that failed has published the content all
+// the same: a lost answer, or a repetition that met its own first try.
+func (f *File) ambiguous(ctx context.Context, c *content, key string, failed error) (s3.Object, error) {
+	o, ok, err := f.isPublished(ctx, c, key)
+	if ok {
+		return o, nil
+	}
+	if err == nil && !s3.Retryable(failed) {
+		f.mu.Lock()
+		c.tried = false // a clear no
+		f.mu.Unlock()
+	}
+	return s3.Object{}, failed
+}
+
+// isPublished asks the bucket whether the object at key is this content.
+func (f *File) isPublished(ctx context.Context, c *content, key string) (o s3.Object, ok bool, err error) {
+	o, err = f.eng.bucket.Head(ctx, key)
+	if errors.Is(err, s3.ErrNotFound) {
+		return o, false, nil
+	}
+	return o, err == nil && o.Props.Meta[metaPublication] == c.born, err
+}
+
+// afterFailure prepares the next try where that needs more than patience.
+func (f *File) afterFailure(ctx context.Context, c *content, key string, err error) error {
+	f.mu.Lock()
+	s := c.stream
+	lost := s != nil && (errors.Is(err, s3.ErrNoUpload) || s.err != nil)
+	if lost {
+		f.abandon(c) // its bytes are in the spool: the next try begins anew
+		c.tried = false
+	}
+	f.mu.Unlock()
+	if errors.Is(err, s3.ErrPrecondition) && !lost {
+		return f.keepBoth(ctx, key, err)
+	}
+	if errors.Is(err, s3.ErrPrecondition) {
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	return err
+}
+
+// keepBoth is the way out when another client changed the object at key: its
+// version is copied to a name of its own, ours is published over it next.
+func (f *File) keepBoth(ctx context.Context, key string, failed error) error {
+	theirs, err := f.eng.bucket.Head(ctx, key)
+	if errors.Is(err, s3.ErrNotFound) {
+		f.mu.Lock()
+		f.object = nil // deleted by the other client: ours is new
+		f.mu.Unlock()
+		return failed
+	}
+	if err != nil {
+		return err
+	}
+	for n := range 100 {
+		name := conflictName(key, f.eng.opts.Host, time.Now(), n)
+		_, err = f.eng.bucket.Copy(ctx, key, theirs.ETag, name, nil, s3.Cond{IfNoneMatch: true})
+		if err == nil {
+			f.eng.log.Warn("another client changed the file: both versions are kept", "key", key, "other", name)
+			f.mu.Lock()
+			f.object = &theirs
+			f.mu.Unlock()
+			return failed
+		}
+		if !errors.Is(err, s3.ErrPrecondition) {
+			return err
+		}
+	}
+	return err
+}
+
+// conflictName is the name of the other client's version: "name (conflict HOST
+// TIME).ext", at most 255 bytes in the last component.
+func conflictName(key, host string, at time.Time, n int) string {
+	dir, name := path.Split(key)
+	ext := path.Ext(name)
+	stem := strings.TrimSuffix(name, ext)
+	if i := strings.Index(stem, " (conflict "); i > 0 && strings.HasSuffix(stem, ")") {
+		stem = stem[:i]
+	}
+	mark := fmt.Sprintf(" (conflict %s %s)", strings.ReplaceAll(host, "/", "-"), at.UTC().Format("2006-01-02T15.04.05Z"))
+	if n > 0 {
+		mark = fmt.Sprintf("%s %d)", strings.TrimSuffix(mark, ")"), n)
+	}
+	if room := 255 - len(mark) - len(ext); len(stem) > room {
+		stem = strings.ToValidUTF8(stem[:max(room, 0)], "")
+	}
+	return dir + stem + mark + ext
+}
+
+// published makes the content the file's clean version.
+func (f *File) published(ctx context.Context, c *content, key string, o s3.Object) error {
+	f.mu.Lock()
+	o.Key, o.Size = key, c.ext.Size()
+	o.Props, o.HasProps = Properties(&c.meta, key, c.born), true
+	if f.clean != nil {
+		f.retired = append(f.retired, f.clean)
+	}
+	if c.base != nil && c.base != f.clean {
+		if c.base.spool != nil && c.spool == nil { // its bytes lie in the version that was renamed
+			c.spool, c.ext, c.base.spool = c.base.spool, c.base.ext, nil
+		}
+		f.retired = append(f.retired, c.base)
+	}
+	c.remote = NewRemote(ContentIDOf(o), o)
+	c.base, c.stream = nil, nil
+	f.chain, f.clean = f.chain[1:], c
+	f.doneGen, f.lastErr, f.failures = c.gen, nil, 0
+	var gone []journal.Object
+	if f.key == key || f.key == "" {
+		f.object, gone, f.moved = &o, f.moved, nil
+	} else {
+		f.moved = append(f.moved, journal.Object{Key: key, ETag: o.ETag})
+	}
+	f.mu.Unlock()
+	var put []journal.Record
+	if len(gone) > 0 {
+		put = []journal.Record{{ID: journal.NewID(), Seq: f.eng.nextSeq(), NoContent: true, Delete: gone}}
+	}
+	f.saving.Lock()
+	err := f.eng.journal.Apply(put, c.id)
+	f.saving.Unlock()
+	if err != nil {
+		f.eng.log.Error("published, but the journal cannot note it; a restart repeats the check", "key", key, "err", err)
+	}
+	if f.eng.opts.Published != nil {
+		f.eng.opts.Published(f, o, gone)
+	}
+	f.eng.keepLocal(f, c)
+	if len(put) > 0 {
+		return f.eng.deleteNow(ctx, &put[0])
+	}
+	return nil
+}

@@ -1,0 +1,424 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
+)
+
+// enqueue gives the file's frozen content its place in the queues of its keys, to
+// be published after the delay, or sooner if it has a place already.
+func (f *File) enqueue(delay time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.key == "" || len(f.chain) == 0 || !f.chain[0].frozen {
+		return
+	}
+	if f.ticket == nil {
+		f.ticket = f.eng.queue.add(max(delay, time.Millisecond), f.publish, f.keys()...)
+		f.eng.pendingAdd(f)
+	}
+	if delay == 0 {
+		f.eng.queue.hasten(f.ticket)
+	}
+}
+
+// publish brings the newest frozen content into the bucket. It runs when the
+// file's ticket is first in all its queues.
+func (f *File) publish() {
+	err := f.publishOnce()
+	f.mu.Lock()
+	f.publishing, f.completing, f.cancel = nil, false, nil
+	t := f.ticket
+	f.cond.Broadcast()
+	switch {
+	case t == nil || f.paused || f.key == "": // removed meanwhile; who did it owns the ticket
+		f.mu.Unlock()
+	case err != nil:
+		f.lastErr = err
+		f.failures++
+		delay := backoff(f.failures)
+		f.mu.Unlock()
+		if f.eng.ctx.Err() == nil {
+			f.eng.log.Warn("not in the bucket yet", "key", f.Key(), "retry_in", delay, "err", err)
+		}
+		f.eng.queue.retry(t, delay)
+	case len(f.chain) > 0 && f.chain[0].frozen: // closed again meanwhile
+		delay := f.eng.opts.Settle
+		if f.waiters > 0 {
+			delay = 0
+		}
+		keys := f.keys()
+		f.mu.Unlock()
+		f.eng.queue.touch(t, keys...)
+		f.eng.queue.retry(t, delay)
+	default:
+		f.ticket = nil
+		f.mu.Unlock()
+		f.eng.pendingRemove(f)
+		f.eng.queue.done(t)
+		f.release()
+	}
+}
+
+// keys is every key that publishing the file touches. The caller holds f.mu.
+func (f *File) keys() []string {
+	keys := []string{f.key}
+	for _, o := range f.moved {
+		keys = append(keys, o.Key)
+	}
+	if s := f.chain[0].stream; s != nil {
+		keys = append(keys, s.key)
+	}
+	if o := f.chain[0].baseObject(); o != nil {
+		keys = append(keys, o.Key)
+	}
+	return keys
+}
+
+func (f *File) publishOnce() error {
+	ctx, cancel := context.WithCancel(f.eng.ctx)
+	defer cancel()
+	f.mu.Lock()
+	var frozen []*content
+	for _, c := range f.chain {
+		if c.frozen {
+			frozen = append(frozen, c)
+		}
+	}
+	if len(frozen) == 0 || f.paused || f.key == "" {
+		f.mu.Unlock()
+		return nil
+	}
+	f.cancel = cancel
+	f.publishing = frozen[len(frozen)-1]
+	if frozen[0].tried {
+		frozen = frozen[:1] // it may be in the bucket: find out before anything is folded in
+		f.publishing = frozen[0]
+	}
+	f.mu.Unlock()
+	c, err := f.fold(frozen)
+	if err != nil {
+		return err
+	}
+	if err := f.save(c); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	key, expect := f.key, f.object
+	f.mu.Unlock()
+	o, err := f.send(ctx, c, key, expect)
+	if err != nil {
+		return f.afterFailure(ctx, c, key, err)
+	}
+	return f.published(ctx, c, key, o)
+}
+
+// fold makes one content of several frozen ones: what was closed again before it
+// was published is sent once.
+func (f *File) fold(list []*content) (*content, error) {
+	for len(list) > 1 {
+		a, b := list[0], list[1]
+		if b.base == a {
+			if err := f.merge(a, b); err != nil {
+				return nil, err
+			}
+			list = append([]*content{a}, list[2:]...)
+			continue
+		}
+		f.mu.Lock() // b has nothing of a
+		f.abandon(a)
+		f.chain = f.chain[1:]
+		f.retired = append(f.retired, a)
+		f.mu.Unlock()
+		if err := f.save(b, a.id); err != nil {
+			return nil, err
+		}
+		list = list[1:]
+	}
+	return list[0], nil
+}
+
+// merge writes what b changed into a, which takes b's place. It may be repeated
+// after a crash: the journal has both until it is done.
+func (f *File) merge(a, b *content) error {
+	changed := b.ext.List()
+	f.mu.Lock()
+	err := f.makeSpool(a)
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := a.spool.Truncate(b.ext.Size()); err != nil {
+		return err
+	}
+	for _, x := range changed {
+		if x.Kind == plan.Hole {
+			err = a.spool.Punch(x.Off, x.Len)
+		} else if x.Kind == plan.Data {
+			err = f.copyRange(b.spool, a.spool, x.Off, x.Len)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	if a.ext.Size() != b.ext.Size() {
+		a.ext.Truncate(min(a.ext.Size(), b.ext.Size()))
+	}
+	mtime, timed := f.meta.MtimeNS, f.timed
+	for _, x := range changed {
+		if x.Kind != plan.Base {
+			a.ext.Set(x.Off, x.Len, x.Kind)
+			a.sums.forget(x.Off, x.End())
+			f.touched(a, x.Off, x.Len)
+		}
+	}
+	f.meta.MtimeNS, f.timed = mtime, timed
+	a.changes++
+	a.meta, a.gen = b.meta, b.gen
+	f.chain = append([]*content{a}, f.chain[2:]...)
+	for _, c := range f.chain {
+		if c.base == b {
+			c.base = a
+		}
+	}
+	if f.publishing == b {
+		f.publishing = a
+	}
+	f.retired = append(f.retired, b)
+	f.mu.Unlock()
+	return f.save(a, b.id)
+}
+
+func (f *File) copyRange(from, to *journal.File, off, n int64) error {
+	if err := f.eng.reserve(f.eng.ctx, to, n); err != nil {
+		return err
+	}
+	buf, put := pooled(1 << 20)
+	defer put()
+	_, err := io.CopyBuffer(onlyWriter{io.NewOffsetWriter(to, off)}, io.NewSectionReader(from, off, n), buf)
+	return err
+}
+
+// send makes the content the object at key, whose present version is expect.
+func (f *File) send(ctx context.Context, c *content, key string, expect *s3.Object) (s3.Object, error) {
+	if c.tried {
+		if o, ok, err := f.isPublished(ctx, c, key); ok || err != nil {
+			return o, err
+		}
+	}
+	if c.orphan != nil {
+		f.eng.abort(c.orphan.Key, c.orphan.ID)
+		c.orphan = nil
+	}
+	size, base := c.ext.Size(), c.baseObject()
+	if c.stream == nil {
+		switch {
+		case base != nil && c.only(plan.Base) && size == base.Size && size <= plan.MaxPart && size > 0:
+			return f.copyBase(ctx, c, base, key, expect)
+		case size <= streamFrom:
+			return f.put(ctx, c, key, expect)
+		}
+		if err := f.startUpload(ctx, c, key); err != nil {
+			return s3.Object{}, err
+		}
+	}
+	return f.complete(ctx, c, key, expect)
+}
+
+// startUpload creates the multipart upload of a frozen content.
+func (f *File) startUpload(ctx context.Context, c *content, key string) error {
+	var pieces []plan.Piece
+	if c.base != nil {
+		pieces = plan.Edit(&c.ext)
+		if err := f.fill(ctx, c, plan.Borrowed(&c.ext, pieces)); err != nil {
+			return err
+		}
+	}
+	s := f.eng.newUpload(key, c.meta, pieces)
+	if err := f.create(ctx, c, s); err != nil {
+		s.cancel()
+		return err
+	}
+	f.mu.Lock()
+	c.stream = s
+	f.mu.Unlock()
+	return f.saveUpload(c)
+}
+
+// fill brings bytes of the base into the content's spool file.
+func (f *File) fill(ctx context.Context, c *content, ranges []plan.Extent) error {
+	if len(ranges) == 0 {
+		return nil
+	}
+	f.mu.Lock()
+	err := f.makeSpool(c)
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, x := range ranges {
+		if err := f.eng.reserve(ctx, c.spool, x.Len); err != nil {
+			return err
+		}
+		if err := f.fillRange(ctx, c, x); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		c.ext.Set(x.Off, x.Len, plan.Data)
+		f.mu.Unlock()
+	}
+	return nil
+}
+
+func (f *File) fillRange(ctx context.Context, c *content, x plan.Extent) error {
+	f.mu.Lock()
+	segs := c.resolve(x.Off, x.Len, nil)
+	f.mu.Unlock()
+	var failed error
+	for _, s := range segs {
+		switch {
+		case failed != nil:
+		case s.remote != nil:
+			failed = f.eng.fetcher.Fill(ctx, s.remote.remote, s.off, s.n, c.spool)
+		case s.spool != nil:
+			_, failed = io.Copy(onlyWriter{io.NewOffsetWriter(c.spool, s.off)}, io.NewSectionReader(s.spool, s.off, s.n))
+		}
+		if s.spool != nil {
+			s.spool.Unref()
+		}
+	}
+	if errors.Is(failed, ErrStale) {
+		return fmt.Errorf("%w: %w", ErrConflict, failed)
+	}
+	return failed
+}
+
+// put sends a small content in one request.
+func (f *File) put(ctx context.Context, c *content, key string, expect *s3.Object) (s3.Object, error) {
+	size := c.ext.Size()
+	var missing []plan.Extent
+	for _, x := range c.ext.List() {
+		if x.Kind == plan.Base {
+			missing = append(missing, x)
+		}
+	}
+	if err := f.fill(ctx, c, missing); err != nil {
+		return s3.Object{}, err
+	}
+	src := io.ReaderAt(zeros{})
+	if c.spool != nil {
+		src = c.spool
+	}
+	crc, err := sumOf(src, 0, size)
+	if err != nil {
+		return s3.Object{}, err
+	}
+	if err := f.visible(c); err != nil {
+		return s3.Object{}, err
+	}
+	o, err := f.eng.bucket.Put(ctx, key, io.NewSectionReader(src, 0, size), size, &crc, Properties(&c.meta, key, c.born), condition(expect))
+	if err != nil {
+		return f.ambiguous(ctx, c, key, err)
+	}
+	f.eng.sent.Add(size)
+	return o, nil
+}
+
+// copyBase publishes a content that differs from its base in name or metadata only.
+func (f *File) copyBase(ctx context.Context, c *content, base *s3.Object, key string, expect *s3.Object) (s3.Object, error) {
+	if err := f.visible(c); err != nil {
+		return s3.Object{}, err
+	}
+	var cond s3.Cond
+	if base.Key != key {
+		cond = condition(expect)
+	}
+	props := Properties(&c.meta, key, c.born)
+	o, err := f.eng.bucket.Copy(ctx, base.Key, base.ETag, key, &props, cond)
+	if errors.Is(err, s3.ErrNotFound) {
+		return o, fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	if err != nil {
+		return f.ambiguous(ctx, c, key, err)
+	}
+	return o, nil
+}
+
+// complete sends the parts that are missing, completes the upload, and gives the
+// object its final name and metadata when the upload was created with others.
+func (f *File) complete(ctx context.Context, c *content, key string, expect *s3.Object) (s3.Object, error) {
+	s := c.stream
+	parts, err := f.sendRest(ctx, c, s)
+	if err != nil {
+		return s3.Object{}, err
+	}
+	direct := s.key == key && sameMeta(&s.meta, &c.meta) && s.meta.MtimeNS == c.meta.MtimeNS
+	cond := s3.Cond{}
+	if s.key == key {
+		cond = condition(expect)
+	}
+	if err := f.visible(c); err != nil {
+		return s3.Object{}, err
+	}
+	o, err := f.eng.bucket.Complete(ctx, s.key, s.id, parts, cond)
+	if err != nil {
+		if o, err = f.ambiguous(ctx, c, s.key, err); err != nil {
+			return o, err
+		}
+	}
+	if direct {
+		return o, nil
+	}
+	return f.rename(ctx, c, s.key, o, key, expect)
+}
+
+// rename is the second half of publishing an upload under another name or with
+// other metadata: from now on the content is the object that was completed.
+func (f *File) rename(ctx context.Context, c *content, from string, o s3.Object, key string, expect *s3.Object) (s3.Object, error) {
+	f.mu.Lock()
+	c.stream, c.tried = nil, false
+	c.base = publishedContent(s3.Object{Key: from, ETag: o.ETag, VersionID: o.VersionID, Size: c.ext.Size()})
+	c.ext = plan.NewExtents(c.ext.Size(), plan.Base)
+	spool := c.spool
+	c.spool = nil
+	c.base.spool, c.base.ext = spool, plan.NewExtents(c.ext.Size(), plan.Data)
+	c.changes++
+	c.born = journal.NewID()
+	if from == key {
+		f.object = &s3.Object{Key: key, ETag: o.ETag, Size: o.Size}
+		expect = f.object
+	} else {
+		f.moved = append(f.moved, journal.Object{Key: from, ETag: o.ETag})
+	}
+	f.mu.Unlock()
+	if err := f.save(c); err != nil {
+		return o, err
+	}
+	return f.send(ctx, c, key, expect)
+}
+
+// visible notes that the next request may publish the content.
+func (f *File) visible(c *content) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.key == "" || f.paused {
+		return context.Canceled
+	}
+	f.completing, c.tried = true, true
+	return nil
+}
+
+func condition(expect *s3.Object) s3.Cond {
+	if expect == nil {
+		return s3.Cond{IfNoneMatch: true}
+	}
+	return s3.Cond{IfMatch: expect.ETag}
+}

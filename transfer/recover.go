@@ -1,0 +1,152 @@
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
+)
+
+// Recovered is what an earlier process left.
+type Recovered struct {
+	// Files were closed and are being published now.
+	Files []*File
+	// Unfinished are the keys of files that were being written and never closed:
+	// their bytes are gone.
+	Unfinished []string
+	// Doomed are objects that are being deleted.
+	Doomed []journal.Object
+}
+
+// Recover reads the journal and takes up what is in it.
+func (e *Engine) Recover() (Recovered, error) {
+	var out Recovered
+	records, err := e.journal.Records()
+	if err != nil {
+		return out, err
+	}
+	known := map[string]bool{}
+	byID := map[string]*journal.Record{}
+	follower := map[string]bool{} // records that another one builds on
+	for i := range records {
+		r := &records[i]
+		e.seq.Store(max(e.seq.Load(), r.Seq))
+		if !r.Open {
+			known[r.ID], byID[r.ID] = true, r
+			follower[r.BaseID] = true
+		}
+	}
+	for i := range records {
+		r := &records[i]
+		switch {
+		case r.Open:
+			err = errors.Join(err, e.dropUnfinished(r))
+		case r.NoContent:
+			out.Doomed = append(out.Doomed, r.Delete...)
+			e.deleteLater(r)
+		case !follower[r.ID]:
+			f, ferr := e.recoverFile(r, byID)
+			if ferr != nil {
+				err = errors.Join(err, fmt.Errorf("unpublished file %q: %w", r.Key, ferr))
+				continue
+			}
+			out.Files = append(out.Files, f)
+		}
+	}
+	unfinished, uerr := e.discardUnknown(known)
+	for _, r := range records {
+		if r.Open {
+			unfinished[r.ID] = r.Key
+		}
+	}
+	for _, key := range unfinished {
+		out.Unfinished = append(out.Unfinished, key)
+	}
+	sort.Strings(out.Unfinished)
+	return out, errors.Join(err, uerr)
+}
+
+// dropUnfinished forgets a file that was never closed, and its upload.
+func (e *Engine) dropUnfinished(r *journal.Record) error {
+	if r.Upload != nil {
+		e.queue.wg.Go(func() { e.abort(r.Upload.Key, r.Upload.ID) })
+	}
+	return e.journal.Apply(nil, r.ID)
+}
+
+// discardUnknown removes spool files that no record speaks of, and returns the
+// names of those that were being written.
+func (e *Engine) discardUnknown(known map[string]bool) (map[string]string, error) {
+	names := map[string]string{}
+	open := e.journal.Unfinished()
+	for id, key := range open {
+		if !known[id] {
+			names[id] = key
+		}
+	}
+	ids, err := e.journal.Spool.IDs()
+	for _, id := range ids {
+		if !known[id] {
+			err = errors.Join(err, e.journal.Spool.Discard(id))
+		}
+	}
+	return names, err
+}
+
+// recoverFile makes a File of a record and those it builds on.
+func (e *Engine) recoverFile(last *journal.Record, byID map[string]*journal.Record) (*File, error) {
+	f := e.newFile(last.Key)
+	f.meta, f.moved = last.Meta, last.Delete
+	if last.Replaces != "" {
+		f.object = &s3.Object{Key: last.Key, ETag: last.Replaces}
+	}
+	var line []*journal.Record // oldest first
+	for r := last; r != nil; r = byID[r.BaseID] {
+		line = append([]*journal.Record{r}, line...)
+	}
+	var below *content
+	for _, r := range line {
+		c, err := e.recoverContent(r, below)
+		if err != nil {
+			return nil, err
+		}
+		if r.Completing && r.Key != last.Key { // it may have been published under its old name
+			f.moved = append(f.moved, journal.Object{Key: r.Key, Publication: r.Publication})
+		}
+		f.frozenGen++
+		c.gen = f.frozenGen
+		f.chain = append(f.chain, c)
+		below = c
+	}
+	f.enqueue(0)
+	return f, nil
+}
+
+func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, error) {
+	ext, err := plan.FromList(r.Extents)
+	if err != nil {
+		return nil, err
+	}
+	c := &content{
+		id: r.ID, ext: ext, frozen: true, changes: 1, durable: 1, meta: r.Meta, seq: r.Seq,
+		born: r.Publication, rec: r, tried: r.Completing, orphan: r.Upload,
+	}
+	switch {
+	case r.Base != nil:
+		c.base = publishedContent(s3.Object{Key: r.Base.Key, ETag: r.Base.ETag, VersionID: r.Base.VersionID, Size: r.Base.Size})
+	case r.BaseID != "" && below == nil:
+		return nil, fmt.Errorf("the journal lacks the version %s that it builds on", r.BaseID)
+	default:
+		c.base = below
+	}
+	if c.spool, err = e.journal.Spool.Open(r.ID); err != nil {
+		c.spool = nil
+		if ext.Bytes(plan.Data) > 0 {
+			return nil, err
+		}
+	}
+	return c, nil
+}

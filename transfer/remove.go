@@ -1,0 +1,351 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
+)
+
+// Rename gives a file with unpublished content another key. It never waits for the
+// network: the object follows with the publication. replaced is the object that
+// the bucket has at the new key, and moved what else has to go afterwards.
+func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) error {
+	f.mu.Lock()
+	if f.publishing != nil && f.head() == f.publishing {
+		c := derived(f.publishing)
+		c.changes = 1
+		f.chain = append(f.chain, c)
+		f.freeze()
+	}
+	if f.object != nil && f.publishing == nil {
+		f.moved = append(f.moved, journal.Object{Key: f.key, ETag: f.object.ETag})
+	}
+	f.moved = append(f.moved, moved...)
+	f.key, f.object = key, replaced
+	if f.ticket != nil {
+		keys := []string{key}
+		for _, o := range moved {
+			keys = append(keys, o.Key)
+		}
+		f.eng.queue.touch(f.ticket, keys...)
+	}
+	var list []*content
+	journaled := len(f.moved) > 0
+	for _, c := range f.chain {
+		if c != f.publishing {
+			c.changes++
+			list = append(list, c)
+			journaled = journaled || c.frozen || c.rec != nil
+		}
+	}
+	head := f.head()
+	f.mu.Unlock()
+	if !journaled {
+		return f.eng.journal.NoteOpen(head.id, key)
+	}
+	for _, c := range list {
+		if err := f.save(c); err != nil {
+			return err
+		}
+	}
+	f.enqueue(f.eng.opts.Settle)
+	return nil
+}
+
+// MoveObject renames a published file: the server copies its object, then the old
+// one is deleted.
+func (e *Engine) MoveObject(ctx context.Context, f *File, key string) error {
+	from := f.Key()
+	release, err := e.queue.exclusive(ctx, from, key)
+	if err != nil {
+		return err
+	}
+	defer release()
+	f.mu.Lock()
+	o, meta := *f.object, f.meta
+	f.mu.Unlock()
+	n, err := e.CopyObject(ctx, o, key)
+	if err != nil {
+		return err
+	}
+	if o.HasProps {
+		n.Props, n.HasProps = Properties(&meta, key, o.Props.Meta[metaPublication]), true
+	}
+	rec := journal.Record{ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Delete: []journal.Object{{Key: from, ETag: o.ETag}}}
+	if err := e.journal.Apply([]journal.Record{rec}); err != nil {
+		return err
+	}
+	f.relocate(key, &n)
+	return e.deleteNow(ctx, &rec)
+}
+
+// relocate notes that the file's object has another key.
+func (f *File) relocate(key string, o *s3.Object) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if o != nil && f.object != nil {
+		for _, c := range append([]*content{f.clean}, f.retired...) {
+			if c != nil && c.remote != nil && c.remote.Object().ETag == f.object.ETag {
+				c.remote.Relocate(*o)
+			}
+		}
+		f.object = o
+	}
+	f.key = key
+}
+
+// Moved notes that a directory above the file was renamed; o is its object there,
+// nil when it had none.
+func (f *File) Moved(key string, o *s3.Object) error {
+	f.relocate(key, o)
+	f.mu.Lock()
+	for _, c := range f.chain {
+		c.changes++
+	}
+	head, dirty := f.head(), len(f.chain) > 0
+	if f.ticket != nil {
+		f.eng.queue.touch(f.ticket, key)
+	}
+	f.mu.Unlock()
+	switch {
+	case !dirty:
+		return nil
+	case head.rec == nil && !head.frozen:
+		return f.eng.journal.NoteOpen(head.id, key)
+	}
+	return f.save(head)
+}
+
+// CopyObject copies an object on the server, whatever its size. Above 5 GiB it is
+// put together from parts.
+func (e *Engine) CopyObject(ctx context.Context, o s3.Object, key string) (s3.Object, error) {
+	n, err := e.copyObject(ctx, o, key)
+	n.Key, n.Size, n.LastModified = key, o.Size, time.Now()
+	return n, err
+}
+
+func (e *Engine) copyObject(ctx context.Context, o s3.Object, key string) (s3.Object, error) {
+	if o.Size <= plan.MaxPart {
+		return e.bucket.Copy(ctx, o.Key, o.ETag, key, nil, s3.Cond{})
+	}
+	full, err := e.bucket.Head(ctx, o.Key)
+	if err != nil {
+		return s3.Object{}, err
+	}
+	id, err := e.bucket.CreateUpload(ctx, key, full.Props)
+	if err != nil {
+		return s3.Object{}, err
+	}
+	ext := plan.NewExtents(o.Size, plan.Base)
+	pieces := plan.Edit(&ext)
+	parts := make([]s3.Part, len(pieces))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(e.opts.Parallel)
+	for i, p := range pieces {
+		g.Go(func() error {
+			var err error
+			parts[i], err = e.bucket.UploadPartCopy(gctx, key, id, int32(i+1), o.Key, o.ETag, p.Off, p.Len)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		e.abort(key, id)
+		return s3.Object{}, err
+	}
+	return e.bucket.Complete(ctx, key, id, parts, s3.Cond{})
+}
+
+// DeleteObject deletes an object unless another client has changed it.
+func (e *Engine) DeleteObject(ctx context.Context, o s3.Object) error {
+	return e.deleteUnchanged(ctx, journal.Object{Key: o.Key, ETag: o.ETag})
+}
+
+// Detach stops publishing a file whose name another file gets. It returns what the
+// bucket has under the name, and what else is to be deleted. Drop or Attach must
+// follow.
+func (f *File) Detach() (object *s3.Object, moved []journal.Object) {
+	f.stopPublishing()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.object, append([]journal.Object(nil), f.moved...)
+}
+
+// Attach takes Detach back.
+func (f *File) Attach() {
+	f.mu.Lock()
+	f.paused = false
+	t := f.ticket
+	f.mu.Unlock()
+	if t != nil {
+		f.eng.queue.retry(t, 0)
+	}
+}
+
+// stopPublishing ends the publication on its way, and lets none begin. One that is
+// about to become visible is waited for.
+func (f *File) stopPublishing() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.paused = true
+	for f.publishing != nil {
+		if !f.completing && f.cancel != nil {
+			f.cancel()
+		}
+		f.cond.Wait()
+	}
+}
+
+// Drop takes the file out of its name and forgets its unpublished content.
+// Descriptors go on reading it.
+func (f *File) Drop() error {
+	f.stopPublishing()
+	f.saving.Lock()
+	f.mu.Lock()
+	var ids []string
+	for _, c := range f.chain {
+		ids = append(ids, c.id)
+		f.abandon(c)
+	}
+	t := f.ticket
+	f.key, f.ticket, f.object, f.moved = "", nil, nil, nil
+	f.cond.Broadcast()
+	f.mu.Unlock()
+	var err error
+	if len(ids) > 0 {
+		err = f.eng.journal.Apply(nil, ids...)
+	}
+	f.saving.Unlock()
+	for _, id := range ids {
+		err = errors.Join(err, f.eng.journal.NoteClosed(id))
+	}
+	f.eng.pendingRemove(f)
+	if t != nil {
+		f.eng.queue.done(t)
+	}
+	f.release()
+	return err
+}
+
+// Remove unlinks a file. What was never published goes without a request. The
+// object of a file that is still open is deleted with the last close.
+func (e *Engine) Remove(ctx context.Context, f *File) error {
+	f.stopPublishing()
+	f.mu.Lock()
+	victims := append([]journal.Object(nil), f.moved...)
+	if f.object != nil {
+		victims = append(victims, journal.Object{Key: f.key, ETag: f.object.ETag})
+	}
+	open, key := f.handles > 0, f.key
+	t := f.ticket
+	f.ticket = nil
+	f.mu.Unlock()
+	if t != nil {
+		e.queue.done(t)
+	}
+	rec := &journal.Record{ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Delete: victims}
+	var err error
+	switch {
+	case len(victims) == 0: // nothing to delete
+	case open:
+		if err = e.journal.Apply([]journal.Record{*rec}); err == nil {
+			f.mu.Lock()
+			f.doomed = rec
+			f.mu.Unlock()
+		}
+	default:
+		err = e.removeObjects(ctx, rec, key)
+	}
+	if err != nil {
+		f.mu.Lock()
+		f.paused = false
+		f.mu.Unlock()
+		f.enqueue(e.opts.Settle)
+		return err
+	}
+	return f.Drop()
+}
+
+func (e *Engine) removeObjects(ctx context.Context, rec *journal.Record, key string) error {
+	release, err := e.queue.exclusive(ctx, keysOf(rec, key)...)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for _, o := range rec.Delete {
+		if o.Key == key { // what the user sees under the name goes, whatever version
+			err = e.bucket.Delete(ctx, o.Key)
+		} else {
+			err = e.deleteUnchanged(ctx, o)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func keysOf(rec *journal.Record, more ...string) []string {
+	keys := more
+	for _, o := range rec.Delete {
+		keys = append(keys, o.Key)
+	}
+	return keys
+}
+
+// deleteUnchanged deletes an object unless another client has changed it.
+func (e *Engine) deleteUnchanged(ctx context.Context, o journal.Object) error {
+	now, err := e.bucket.Head(ctx, o.Key)
+	if errors.Is(err, s3.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if o.ETag != "" && now.ETag != o.ETag || o.ETag == "" && now.Props.Meta[metaPublication] != o.Publication {
+		return nil
+	}
+	return e.bucket.Delete(ctx, o.Key)
+}
+
+// deleteNow carries out a journaled deletion, or leaves it to deleteLater.
+func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record) error {
+	for _, o := range rec.Delete {
+		if err := e.deleteUnchanged(ctx, o); err != nil {
+			e.log.Warn("old object not deleted yet", "key", o.Key, "err", err)
+			e.deleteLater(rec)
+			return nil
+		}
+	}
+	return e.journal.Apply(nil, rec.ID)
+}
+
+// deleteLater queues a journaled deletion.
+func (e *Engine) deleteLater(rec *journal.Record) {
+	var t *ticket
+	ready := make(chan struct{})
+	tries := 0
+	t = e.queue.add(0, func() {
+		<-ready
+		for _, o := range rec.Delete {
+			if err := e.deleteUnchanged(e.ctx, o); err != nil {
+				tries++
+				e.queue.retry(t, backoff(tries))
+				return
+			}
+		}
+		if err := e.journal.Apply(nil, rec.ID); err != nil {
+			e.log.Error("deleted, but the journal cannot note it", "err", err)
+		}
+		if e.opts.Deleted != nil {
+			e.opts.Deleted(rec.Delete)
+		}
+		e.queue.done(t)
+	}, keysOf(rec)...)
+	close(ready)
+}

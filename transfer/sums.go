@@ -1,0 +1,91 @@
+package transfer
+
+import (
+	"io"
+
+	"github.com/minio/crc64nvme"
+
+	"s3mount/transfer/plan"
+)
+
+// partSums takes the CRC64NVME of parts from the written bytes themselves, before
+// they reach the disk, so that the server notices what the disk or the network
+// changed. It follows one sequential run of writes; parts written in another order
+// have no sum, and get one from the spool.
+type partSums struct {
+	done map[int]partSum
+	run  partSum // the part that is being written
+	n    int     // its number
+}
+
+type partSum struct {
+	off, size int64
+	crc       uint64
+}
+
+// add takes the bytes p at off.
+func (s *partSums) add(l plan.Layout, p []byte, off int64) {
+	if s.n == 0 || off != s.run.off+s.run.size {
+		s.forget(off, off+int64(len(p)))
+		s.n = 0
+	}
+	for len(p) > 0 {
+		n := l.At(off)
+		start, size := l.Part(n)
+		if s.n != n {
+			s.n = 0
+			if off == start {
+				s.n, s.run = n, partSum{off: start}
+			}
+		}
+		k := min(int64(len(p)), start+size-off)
+		if s.n == n {
+			s.run.crc = crc64nvme.Update(s.run.crc, p[:k])
+			s.run.size += k
+			if s.run.size == size {
+				s.keep()
+			}
+		}
+		p, off = p[k:], off+k
+	}
+}
+
+func (s *partSums) keep() {
+	if s.done == nil {
+		s.done = map[int]partSum{}
+	}
+	s.done[s.n] = s.run
+}
+
+// forget drops the sums of parts that hold any byte of [from, to).
+func (s *partSums) forget(from, to int64) {
+	for n, d := range s.done {
+		if d.off < to && from < d.off+d.size {
+			delete(s.done, n)
+		}
+	}
+	if s.n != 0 && s.run.off < to && from < s.run.off+s.run.size {
+		s.n = 0
+	}
+}
+
+// get is the sum of exactly [off, off+size).
+func (s *partSums) get(n int, off, size int64) (crc uint64, ok bool) {
+	d, ok := s.done[n]
+	if !ok && s.n == n {
+		d, ok = s.run, true
+	}
+	return d.crc, ok && d.off == off && d.size == size
+}
+
+// sumOf reads a range and takes its CRC64NVME.
+func sumOf(r io.ReaderAt, off, size int64) (uint64, error) {
+	h := crc64nvme.New()
+	buf, put := pooled(1 << 20)
+	defer put()
+	_, err := io.CopyBuffer(onlyWriter{h}, io.NewSectionReader(r, off, size), buf)
+	return h.Sum64(), err
+}
+
+// onlyWriter hides every method but Write, so that io.CopyBuffer uses the buffer.
+type onlyWriter struct{ io.Writer }

@@ -1,0 +1,326 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/plan"
+)
+
+// streamFrom is the size at which a growing file begins to upload; a file that ends
+// below is one PUT.
+const streamFrom = 16 << 20
+
+// upload is a multipart upload of one content. Guarded by File.mu.
+type upload struct {
+	key, id string
+	meta    Meta
+	layout  plan.Layout
+	pieces  []plan.Piece // of an edit; nil: by layout
+
+	parts    map[int]*part
+	next     int // first part that advance has not looked at
+	starting bool
+	err      error // no retry mends it
+	ctx      context.Context
+	cancel   context.CancelFunc
+}
+
+type partState uint8
+
+const (
+	partIdle partState = iota
+	partQueued
+	partSending
+	partSent
+)
+
+type part struct {
+	state  partState
+	dirty  bool // written to since it was sent
+	size   int64
+	etag   string
+	crc    uint64
+	misses int
+}
+
+func (e *Engine) newUpload(key string, meta Meta, pieces []plan.Piece) *upload {
+	ctx, cancel := context.WithCancel(e.ctx)
+	return &upload{key: key, meta: meta, layout: e.layout, pieces: pieces, parts: map[int]*part{}, next: 2, ctx: ctx, cancel: cancel}
+}
+
+// span is the range of part n in a file of size bytes.
+func (s *upload) span(n int, size int64) (p plan.Piece, ok bool) {
+	if s.pieces != nil {
+		if n > len(s.pieces) {
+			return plan.Piece{}, false
+		}
+		return s.pieces[n-1], true
+	}
+	off, length := s.layout.Part(n)
+	length = min(length, size-off)
+	return plan.Piece{Off: off, Len: length}, length > 0
+}
+
+func (s *upload) count(size int64) int {
+	if s.pieces != nil {
+		return len(s.pieces)
+	}
+	return s.layout.Count(size)
+}
+
+// touch notes that [off, off+n) changed.
+func (s *upload) touch(off, n int64) {
+	if n <= 0 {
+		return
+	}
+	for k := s.layout.At(off); k <= min(s.layout.At(off+n-1), plan.MaxParts); k++ {
+		if p := s.parts[k]; p != nil {
+			p.dirty = true
+		}
+	}
+}
+
+// part makes the entry of part n.
+func (s *upload) part(n int) *part {
+	if s.parts[n] == nil {
+		s.parts[n] = &part{}
+	}
+	return s.parts[n]
+}
+
+// advance sends the parts of a growing file that are complete: the head and the
+// tail wait for the close. The caller holds f.mu.
+func (f *File) advance(c *content) {
+	size := c.ext.Size()
+	if c.stream == nil {
+		if size < streamFrom || !c.scratch() || f.key == "" || f.eng.opts.NoStreaming {
+			return
+		}
+		c.stream = f.eng.newUpload(f.key, f.meta, nil)
+		c.stream.starting = true
+		f.eng.queue.wg.Go(func() { f.startStream(c, c.stream) })
+		return
+	}
+	s := c.stream
+	if s.id == "" || s.err != nil {
+		return
+	}
+	for last := s.layout.Sealed(size); s.next <= last && s.next <= plan.MaxParts; s.next++ {
+		p, _ := s.span(s.next, size)
+		if c.ext.Has(p.Off, p.Len, plan.Hole) {
+			return
+		}
+		f.queuePart(c, s, s.next)
+	}
+}
+
+func (f *File) queuePart(c *content, s *upload, n int) {
+	s.part(n).state = partQueued
+	f.eng.sender.submit(partJob{f, c, s, n})
+}
+
+// startStream creates the upload of a file that is still being written.
+func (f *File) startStream(c *content, s *upload) {
+	err := f.create(s.ctx, c, s)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.starting = false
+	if err != nil {
+		if c.stream == s && s.ctx.Err() == nil {
+			f.eng.log.Warn("upload while writing did not start; it will with the close", "key", s.key, "err", err)
+		}
+		c.stream = nil
+	} else {
+		f.advance(c)
+	}
+	f.cond.Broadcast()
+}
+
+// create journals the intent, creates the upload, and journals its ID.
+func (f *File) create(ctx context.Context, c *content, s *upload) error {
+	if err := f.saveUpload(c); err != nil {
+		return err
+	}
+	id, err := f.eng.bucket.CreateUpload(ctx, s.key, Properties(&s.meta, s.key, c.born))
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	s.id = id
+	dead := s.ctx.Err() != nil
+	f.mu.Unlock()
+	if dead {
+		f.eng.abort(s.key, id)
+		return context.Canceled
+	}
+	return f.saveUpload(c)
+}
+
+// sendPart uploads one part and says how it went to whom it concerns.
+func (f *File) sendPart(j partJob) {
+	c, s := j.c, j.s
+	f.mu.Lock()
+	p := s.part(j.n)
+	span, ok := s.span(j.n, c.ext.Size())
+	if !ok || s.ctx.Err() != nil || p.state != partQueued || !span.Copy && c.spool == nil && c.ext.Bytes(plan.Data) > 0 {
+		p.state = partIdle
+		f.cond.Broadcast()
+		f.mu.Unlock()
+		return
+	}
+	p.state, p.dirty, p.size = partSending, false, span.Len
+	crc, known := c.sums.get(j.n, span.Off, span.Len)
+	known = known && s.pieces == nil
+	src, spool, base := io.ReaderAt(zeros{}), c.spool, c.baseObject()
+	if spool != nil {
+		spool.Ref()
+		src = spool
+	}
+	f.mu.Unlock()
+	var sent s3.Part
+	var err error
+	if span.Copy {
+		sent, err = f.eng.bucket.UploadPartCopy(s.ctx, s.key, s.id, int32(j.n), base.Key, base.ETag, span.Off, span.Len)
+	} else {
+		if !known {
+			crc, err = sumOf(src, span.Off, span.Len)
+		}
+		if err == nil {
+			body := io.NewSectionReader(src, span.Off, span.Len)
+			sent, err = f.eng.bucket.UploadPart(s.ctx, s.key, s.id, int32(j.n), body, span.Len, f.partCRC(s, &crc))
+		}
+	}
+	if spool != nil {
+		spool.Unref()
+	}
+	f.partSent(j, p, sent, crc, err)
+}
+
+// partCRC leaves the checksum out of uploads with copied parts, which
+// S3-compatible servers refuse to mix.
+func (f *File) partCRC(s *upload, crc *uint64) *uint64 {
+	if s.pieces != nil {
+		return nil
+	}
+	return crc
+}
+
+func (f *File) partSent(j partJob, p *part, sent s3.Part, crc uint64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.cond.Broadcast()
+	if err == nil {
+		p.state, p.etag, p.crc, p.misses = partSent, sent.ETag, crc, 0
+		f.eng.sent.Add(p.size)
+		return
+	}
+	p.state = partIdle
+	if j.s.ctx.Err() != nil {
+		return
+	}
+	if !retryable(err) {
+		j.s.err = err
+		return
+	}
+	p.misses++
+	p.state = partQueued
+	f.lastErr = err
+	time.AfterFunc(backoff(p.misses), func() { f.eng.sender.submit(j) })
+}
+
+// sendRest sends every part that the bucket does not have as it is now, and waits
+// for all of them. The content is frozen.
+func (f *File) sendRest(ctx context.Context, c *content, s *upload) ([]s3.Part, error) {
+	defer context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.cond.Broadcast()
+	})()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	size := c.ext.Size()
+	for s.starting {
+		f.cond.Wait()
+	}
+	for {
+		missing := 0
+		for n := 1; n <= s.count(size); n++ {
+			span, _ := s.span(n, size)
+			p := s.part(n)
+			if p.state == partSent && !p.dirty && p.size == span.Len {
+				continue
+			}
+			missing++
+			if p.state == partIdle || p.state == partSent {
+				f.queuePart(c, s, n)
+			}
+		}
+		switch {
+		case s.err != nil:
+			return nil, s.err
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case s.ctx.Err() != nil:
+			return nil, errors.New("the upload was given up")
+		case missing == 0:
+			return s.list(size), nil
+		}
+		f.cond.Wait()
+	}
+}
+
+func (s *upload) list(size int64) []s3.Part {
+	var out []s3.Part
+	for n := 1; n <= s.count(size); n++ {
+		p := s.parts[n]
+		part := s3.Part{Number: int32(n), ETag: p.etag, Size: p.size}
+		if s.pieces == nil {
+			part.CRC64NVME = &p.crc
+		}
+		out = append(out, part)
+	}
+	return out
+}
+
+// abandon gives an upload up. The caller holds f.mu.
+func (f *File) abandon(c *content) {
+	s := c.stream
+	if s == nil {
+		return
+	}
+	c.stream = nil
+	s.cancel()
+	if s.id != "" {
+		f.eng.queue.wg.Go(func() { f.eng.abort(s.key, s.id) })
+	}
+}
+
+// abort tells the bucket to drop the parts of an upload.
+func (e *Engine) abort(key, id string) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(e.ctx), 30*time.Second)
+	defer stop()
+	if err := e.bucket.Abort(ctx, key, id); err != nil {
+		e.log.Warn("cannot abort an upload; `s3mount uploads` lists it", "key", key, "upload", id, "err", err)
+	}
+}
+
+// zeros is an endless file of zeros: the bytes of a content without a spool file.
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func retryable(err error) bool {
+	return s3.Retryable(err) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// backoff is the pause before the n-th repetition: 0.25 s, doubling, at most 15 s.
+func backoff(n int) time.Duration {
+	return min(250*time.Millisecond<<min(n-1, 10), 15*time.Second)
+}

@@ -1,0 +1,441 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
+)
+
+// WriteAt writes p at off into the spool. p is not kept.
+func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+	end := off + int64(len(p))
+	if end > plan.MaxObject {
+		return 0, ErrTooBig
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c, err := f.writable(ctx, off, int64(len(p)))
+	if err != nil {
+		return 0, err
+	}
+	_, err = c.spool.WriteAt(p, off)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.inflight--
+	f.cond.Broadcast()
+	if err != nil {
+		return 0, err
+	}
+	if size := c.ext.Size(); off > size {
+		c.sums.forget(size, off)
+	}
+	c.ext.Set(off, int64(len(p)), plan.Data)
+	f.touched(c, off, int64(len(p)))
+	c.sums.add(f.eng.layout, p, off)
+	f.advance(c)
+	return len(p), nil
+}
+
+// touched notes that [off, off+n) changed. The caller holds f.mu.
+func (f *File) touched(c *content, off, n int64) {
+	c.changes++
+	f.meta.MtimeNS, f.timed = now(), false
+	if c.base != nil && !c.ext.Has(0, c.ext.Size(), plan.Base) {
+		c.base = nil
+	}
+	if c.stream != nil {
+		c.stream.touch(off, n)
+	}
+}
+
+// writable returns the open content with room for n bytes at off, and counts a
+// write on its way.
+func (f *File) writable(ctx context.Context, off, n int64) (*content, error) {
+	for {
+		f.mu.Lock()
+		c, err := f.openContent()
+		if err != nil {
+			f.mu.Unlock()
+			return nil, err
+		}
+		if err := f.makeSpool(c); err != nil {
+			f.mu.Unlock()
+			return nil, err
+		}
+		if c.frozen { // by a sync while the spool file was made
+			f.mu.Unlock()
+			continue
+		}
+		need := n
+		for _, x := range c.ext.Range(off, n) {
+			if x.Kind == plan.Data {
+				need -= x.Len
+			}
+		}
+		spool := c.spool
+		c.inflight++
+		f.mu.Unlock()
+		if err := f.eng.reserve(ctx, spool, need); err != nil {
+			f.mu.Lock()
+			c.inflight--
+			f.cond.Broadcast()
+			f.mu.Unlock()
+			return nil, err
+		}
+		return c, nil
+	}
+}
+
+// openContent is the content that may be written in place; a frozen head gets one
+// on top. The caller holds f.mu.
+func (f *File) openContent() (*content, error) {
+	c := f.head()
+	if !c.frozen {
+		return c, nil
+	}
+	return f.push(derived(c))
+}
+
+// push adds an open content. The caller holds f.mu.
+func (f *File) push(c *content) (*content, error) {
+	if f.key != "" {
+		if err := f.eng.journal.NoteOpen(c.id, f.key); err != nil {
+			return nil, err
+		}
+	}
+	f.chain = append(f.chain, c)
+	return c, nil
+}
+
+// makeSpool gives the content its spool file. The caller holds f.mu; it is let go
+// meanwhile.
+func (f *File) makeSpool(c *content) error {
+	for c.spooling {
+		f.cond.Wait()
+	}
+	if c.spool != nil {
+		return nil
+	}
+	c.spooling = true
+	f.mu.Unlock()
+	spool, err := f.eng.journal.Spool.Create(c.id)
+	f.mu.Lock()
+	c.spool, c.spooling = spool, false
+	f.cond.Broadcast()
+	return err
+}
+
+// Truncate cuts the file, or extends it with a hole.
+func (f *File) Truncate(ctx context.Context, size int64) error {
+	if size > plan.MaxObject {
+		return ErrTooBig
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if size == f.head().ext.Size() {
+		return nil
+	}
+	var c *content
+	var err error
+	if last := f.head(); size == 0 && last.frozen {
+		c, err = f.push(&content{id: journal.NewID(), born: journal.NewID()}) // nothing of the old version stays
+	} else {
+		c, err = f.openContent()
+	}
+	if err != nil {
+		return err
+	}
+	for c.inflight > 0 {
+		f.cond.Wait()
+	}
+	old := c.ext.Size()
+	c.ext.Truncate(size)
+	if size < old && c.spool != nil {
+		if err := c.spool.Truncate(size); err != nil {
+			return err
+		}
+	}
+	c.sums.forget(min(old, size), max(old, size))
+	f.touched(c, min(old, size), max(old, size)-min(old, size))
+	return nil
+}
+
+// Allocate makes the file reach to off+n; keepSize leaves its size alone. Room is
+// taken when bytes are written.
+func (f *File) Allocate(ctx context.Context, off, n int64, keepSize bool) error {
+	if keepSize || off+n <= f.Size() {
+		return nil
+	}
+	return f.Truncate(ctx, off+n)
+}
+
+// PunchHole makes [off, off+n) inside the file zeros.
+func (f *File) PunchHole(ctx context.Context, off, n int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n = min(n, f.head().ext.Size()-off)
+	if n <= 0 {
+		return nil
+	}
+	c, err := f.openContent()
+	if err != nil {
+		return err
+	}
+	for c.inflight > 0 {
+		f.cond.Wait()
+	}
+	if c.spool != nil {
+		if err := c.spool.Punch(off, n); err != nil {
+			return err
+		}
+	}
+	c.ext.Set(off, n, plan.Hole)
+	c.sums.forget(off, off+n)
+	f.touched(c, off, n)
+	return nil
+}
+
+// freeze ends writing in place: the newest content stays as it is from now on.
+// The caller holds f.mu; it is let go while writes end.
+func (f *File) freeze() {
+	c := f.head()
+	for c.inflight > 0 {
+		f.cond.Wait()
+		if c = f.head(); c.frozen {
+			return
+		}
+	}
+	if c.frozen {
+		return
+	}
+	c.frozen = true
+	f.frozenGen++
+	if s := c.stream; s != nil && !f.timed {
+		f.meta.MtimeNS = s.meta.MtimeNS // what the upload carries, so that no copy is needed for it
+	}
+	c.gen, c.meta = f.frozenGen, f.meta
+	c.seq = f.eng.nextSeq()
+}
+
+// Flush makes every byte written so far durable, so that a crash of the mount or
+// of the machine loses nothing. Every close of a descriptor calls it.
+func (f *File) Flush(ctx context.Context) error {
+	f.mu.Lock()
+	dirty := f.writers > 0 && len(f.chain) > 0
+	f.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	if f.eng.opts.CloseInBucket {
+		return f.Sync(ctx)
+	}
+	return f.commit()
+}
+
+// commit brings the newest content to the journal when that does not have it.
+func (f *File) commit() error {
+	f.mu.Lock()
+	c := f.head()
+	f.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	return f.save(c)
+}
+
+// save makes the content durable: its bytes, then its record. Records named in
+// remove go in the same transaction.
+func (f *File) save(c *content, remove ...string) error {
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.Lock()
+	if f.key == "" || c.remote != nil || c.rec != nil && c.durable == c.changes && len(remove) == 0 {
+		f.mu.Unlock()
+		return nil
+	}
+	for c.inflight > 0 {
+		f.cond.Wait()
+	}
+	if !c.frozen {
+		c.meta = f.meta
+	}
+	if c.seq == 0 {
+		c.seq = f.eng.nextSeq()
+	}
+	rec, at, spool := f.record(c), c.changes, c.spool
+	if spool != nil {
+		spool.Ref()
+	}
+	f.mu.Unlock()
+	if spool != nil {
+		err := spool.Sync()
+		spool.Unref()
+		if err != nil {
+			return err
+		}
+	}
+	if err := f.eng.journal.Apply([]journal.Record{rec}, remove...); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	c.durable, c.rec = at, &rec
+	f.mu.Unlock()
+	return f.eng.journal.NoteClosed(c.id)
+}
+
+// saveUpload notes the content's upload in the journal, and nothing else about it.
+func (f *File) saveUpload(c *content) error {
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.Lock()
+	if f.key == "" {
+		f.mu.Unlock()
+		return context.Canceled
+	}
+	rec := f.record(c)
+	if c.rec != nil {
+		up := rec.Upload
+		rec = *c.rec
+		rec.Upload = up
+		c.rec = &rec
+	} else {
+		rec.Open = true
+	}
+	f.mu.Unlock()
+	return f.eng.journal.Apply([]journal.Record{rec})
+}
+
+// record is the journal's form of the content. The caller holds f.mu.
+func (f *File) record(c *content) journal.Record {
+	r := journal.Record{
+		ID: c.id, Seq: c.seq, Key: f.key, Extents: c.ext.List(), Meta: c.meta,
+		Publication: c.born, Delete: f.moved, Completing: c.tried,
+	}
+	if f.object != nil {
+		r.Replaces = f.object.ETag
+	}
+	if c.base != nil {
+		if o := c.baseObject(); o != nil {
+			r.Base = &journal.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
+		} else {
+			r.BaseID = c.base.id
+		}
+	}
+	if s := c.stream; s != nil && s.id != "" {
+		r.Upload = &journal.Upload{Key: s.key, ID: s.id}
+	}
+	return r
+}
+
+// CloseHandle ends a descriptor. The last writer's publishes the file.
+func (f *File) CloseHandle(write bool) {
+	f.mu.Lock()
+	f.handles--
+	if write {
+		f.writers--
+	}
+	publish := write && f.writers == 0 && len(f.chain) > 0 && f.key != ""
+	f.mu.Unlock()
+	if publish {
+		if err := f.publishSoon(); err != nil {
+			f.eng.log.Error("close: cannot keep the file in the journal", "key", f.Key(), "err", err)
+		}
+	}
+	f.release()
+}
+
+// release lets go of what no descriptor needs any more.
+func (f *File) release() {
+	f.mu.Lock()
+	if f.handles > 0 {
+		f.mu.Unlock()
+		return
+	}
+	old, doomed := f.retired, f.doomed
+	f.retired, f.doomed = nil, nil
+	if f.key == "" {
+		old = append(old, f.chain...)
+		if f.clean != nil {
+			old = append(old, f.clean)
+		}
+		f.chain = nil
+		f.clean = publishedContent(s3.Object{})
+	}
+	f.mu.Unlock()
+	for _, c := range old {
+		c.close()
+	}
+	if doomed != nil {
+		f.eng.deleteLater(doomed)
+	}
+}
+
+// publishSoon freezes what was written and puts it in the queue.
+func (f *File) publishSoon() error {
+	f.mu.Lock()
+	f.freeze()
+	f.mu.Unlock()
+	err := f.commit()
+	f.enqueue(f.eng.opts.Settle)
+	return err
+}
+
+// Sync returns when the content that is current now is in the bucket.
+func (f *File) Sync(ctx context.Context) error {
+	if f.eng.opts.SyncInJournal {
+		return f.commit()
+	}
+	f.mu.Lock()
+	if len(f.chain) == 0 || f.key == "" {
+		f.mu.Unlock()
+		return nil
+	}
+	f.freeze()
+	want := f.frozenGen
+	f.mu.Unlock()
+	if err := f.commit(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.lastErr = nil
+	f.mu.Unlock()
+	f.enqueue(0)
+	return f.waitFor(ctx, want, f.eng.opts.SyncTimeout)
+}
+
+// errTimeout: the publication did not end in time; it goes on.
+var errTimeout = errors.New("not in the bucket yet; the upload goes on")
+
+// waitFor waits until the content of that generation is published. An error that
+// a retry will not mend ends the wait, and so does the time limit (0: none).
+func (f *File) waitFor(ctx context.Context, gen uint64, limit time.Duration) error {
+	if limit > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, limit, errTimeout)
+		defer stop()
+	}
+	defer context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.cond.Broadcast()
+	})()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiters++
+	defer func() { f.waiters-- }()
+	for f.doneGen < gen && f.key != "" {
+		if f.lastErr != nil && !retryable(f.lastErr) {
+			return f.lastErr
+		}
+		if ctx.Err() != nil {
+			return errors.Join(context.Cause(ctx), f.lastErr)
+		}
+		f.cond.Wait()
+	}
+	return nil
+}
