@@ -250,6 +250,9 @@ func (r *Readahead) fetchWindow(s *stream, slot int, off, end int64, d *Decision
 	}
 	step := s.step()
 	for s.edge < r.size && (min(s.edge+step, r.size) <= s.hi+s.width || s.edge < end) {
+		for step > minRequest && r.size-s.edge < 8*step {
+			step /= 2 // so that the last requests end together
+		}
 		to := s.edge + step
 		if s.width == 0 {
 			to = end

@@ -14,7 +14,7 @@ type stream struct {
 
 	lastRead int64 // time of the latest read
 	gap      int64 // usual time between reads
-	mark     int64 // edge when width last changed
+	mark     int64 // edge when width was last multiplied
 	stalled  int64 // time of the latest read that had to wait
 
 	epoch  int64 // start of the measurement of pace
@@ -55,7 +55,7 @@ func (s *stream) follow(off, end, block int64, c Conditions) {
 	s.turn(block)
 	s.measure(up+down, c.Now)
 	if sequential && (s.dir > 0 && up > 0 || s.dir < 0 && down > 0) {
-		s.resize(off, c)
+		s.resize(off, up+down, c)
 	}
 	if !c.Ready {
 		s.stalled = c.Now
@@ -94,35 +94,35 @@ func (s *stream) measure(moved, now int64) {
 }
 
 // resize opens, widens or narrows the window. A reader that has come to what was
-// requested since the window last changed, and has to wait for it, gets four times as much, as
+// requested since the window was last multiplied, and has to wait for it, gets four times as much, as
 // far as its pace can use it; a steady reader gets what keeps it from ever waiting.
-func (s *stream) resize(off int64, c Conditions) {
+func (s *stream) resize(off, moved int64, c Conditions) {
 	width := s.width
 	came := s.dir > 0 && off >= s.mark || s.dir < 0 && off < s.mark
 	switch {
 	case width == 0 && s.dir > 0 && (!s.cautious || s.hi > s.firstEnd):
-		width = openWindow
+		width, s.mark = openWindow, s.edge
 	case width > 0 && !c.Ready && came:
-		width *= 4
+		width, s.mark = 4*width, s.edge
 	}
 	if width == 0 {
 		return
 	}
 	limit := int64(blindWindow)
-	if s.epochs >= 2 {
+	if s.epochs < 2 {
+		width = max(width, min(width+moved, slowWindow))
+	} else {
 		// What a reader consumes in a second, so that a seek wastes little; and what
 		// covers several round trips however slow it is.
 		steady := int64(float64(s.pace) * float64(max(runway, 3*c.RoundTrip)) / float64(second))
 		limit = max(s.pace, steady, slowWindow)
-		width = max(width, min(steady, 2*width))
+		// No faster than it reads, so that what it needs next is not crowded out.
+		width = max(width, min(steady, width+moved))
 		if width > 2*steady && c.Now-s.stalled > second {
 			width = max(steady, openWindow)
 		}
 	}
-	width = max(min(width, limit, c.MaxWindow), 0)
-	if width != s.width {
-		s.width, s.mark = width, s.edge
-	}
+	s.width = max(min(width, limit, c.MaxWindow), 0)
 }
 
 // step is the size of one request.
