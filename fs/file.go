@@ -1,0 +1,140 @@
+package fs
+
+import (
+	"context"
+	"sync"
+	"syscall"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"s3mount/transfer"
+)
+
+var (
+	_ gofuse.NodeOpener         = (*node)(nil)
+	_ gofuse.NodeCreater        = (*node)(nil)
+	_ gofuse.NodeCopyFileRanger = (*node)(nil)
+	_ gofuse.NodeIoctler        = (*node)(nil)
+)
+
+// Open opens a file.
+func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint32, syscall.Errno) {
+	c := begin(ctx)
+	defer c.end()
+	trunc := flags&syscall.O_TRUNC != 0
+	write := trunc || flags&syscall.O_ACCMODE != syscall.O_RDONLY
+	file, keep, err := n.names.Open(c, write, trunc)
+	if err != nil {
+		return nil, 0, n.fail(c, "open", err)
+	}
+	h, reply := n.newHandle(file, write, flags, keep)
+	return h, reply, 0
+}
+
+// Create makes a file and opens it. Another mount may have made it since the
+// kernel looked: then it is opened, and truncated if that was asked for.
+func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*gofuse.Inode, gofuse.FileHandle, uint32, syscall.Errno) {
+	c := begin(ctx)
+	defer c.end()
+	uid, gid := owner(ctx)
+	child, file, err := n.fs.tree.Create(c, n.names, name, mode&07777, uid, gid, flags&syscall.O_EXCL != 0)
+	if err != nil {
+		return nil, nil, 0, n.fail(c, "create", err, "name", name)
+	}
+	if flags&syscall.O_TRUNC != 0 && file.Size() > 0 {
+		if err := file.Truncate(c, 0); err != nil {
+			file.CloseHandle(true)
+			return nil, nil, 0, n.fail(c, "create", err, "name", name)
+		}
+	}
+	inode := n.entry(c, child, out)
+	h, reply := inode.Operations().(*node).newHandle(file, true, flags, false)
+	return inode, h, reply, 0
+}
+
+// newHandle makes a handle and the flags of the reply that carries it.
+func (n *node) newHandle(file *transfer.File, write bool, flags uint32, keep bool) (*handle, uint32) {
+	h := &handle{
+		node: n, file: file, write: write,
+		direct: flags&syscall.O_ACCMODE == syscall.O_WRONLY || flags&directFlag != 0,
+	}
+	n.fs.track(h)
+	keep = n.pages.open(h, keep)
+	var reply uint32
+	if h.direct {
+		reply |= fuse.FOPEN_DIRECT_IO
+	}
+	if keep {
+		reply |= fuse.FOPEN_KEEP_CACHE
+	}
+	if !write {
+		reply |= fuse.FOPEN_NOFLUSH
+	}
+	return h, reply
+}
+
+// CopyFileRange is answered so that the kernel remembers, and copies by
+// reading and writing.
+func (n *node) CopyFileRange(context.Context, gofuse.FileHandle, uint64, *gofuse.Inode, gofuse.FileHandle, uint64, uint64, uint64) (uint32, syscall.Errno) {
+	return 0, syscall.ENOSYS
+}
+
+// Ioctl knows no command. ENOTTY is what cp and chattr expect then.
+func (n *node) Ioctl(context.Context, gofuse.FileHandle, uint32, uint64, []byte, []byte) (int32, syscall.Errno) {
+	return 0, syscall.ENOTTY
+}
+
+// pages says what the kernel's page cache may hold of a file.
+//
+// Descriptors opened for writing only go past the page cache (three times the
+// speed), all others through it. So that nobody reads old pages: while a
+// writer exists an open drops what is cached, after a direct write the pages
+// of other descriptors are dropped, and the first cached open after direct
+// writes drops what was left.
+type pages struct {
+	mu struct {
+		sync.Mutex
+		writers int  // open for writing
+		cached  int  // open and reading or writing through the page cache
+		stale   bool // direct writes came since pages were last dropped
+	}
+}
+
+// open counts a handle, and reports whether the kernel may keep its pages.
+func (p *pages) open(h *handle, keep bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	keep = keep && p.mu.writers == 0 && !p.mu.stale && !h.write
+	if h.write {
+		p.mu.writers++
+	}
+	if h.direct {
+		return false
+	}
+	p.mu.cached++
+	if p.mu.writers == 0 {
+		p.mu.stale = false
+	}
+	return keep
+}
+
+func (p *pages) close(h *handle) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h.write {
+		p.mu.writers--
+	}
+	if !h.direct {
+		p.mu.cached--
+	}
+}
+
+// wrote notes a direct write, and reports whether somebody may have cached
+// the range meanwhile.
+func (p *pages) wrote() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.stale = true
+	return p.mu.cached > 0
+}
