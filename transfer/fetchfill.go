@@ -31,12 +31,12 @@ func (f *Fetcher) Fill(ctx context.Context, r *Remote, off, n int64, w io.Writer
 	defer cancel(nil)
 	defer context.AfterFunc(f.ctx, func() { cancel(errFetcherClosed) })()
 
-	g, ctx := errgroup.WithContext(ctx)
+	g, each := errgroup.WithContext(ctx)
 	g.SetLimit(fillParallel)
-	for end := off + n; off < end && ctx.Err() == nil; {
+	for end := off + n; off < end && each.Err() == nil; {
 		t := &fillTarget{w: w, off: off, end: min(off+fillPart, end)}
 		off = t.end
-		g.Go(func() error { return f.fillOne(ctx, r, t) })
+		g.Go(func() error { return f.fillOne(each, r, t) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
