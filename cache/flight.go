@@ -33,6 +33,10 @@ type Flight struct {
 	since     time.Time     // of the latest reader that began to wait
 }
 
+// spareRest is how little is left of a flight that is not worth cancelling: that would
+// cost the connection, which the next flight can use.
+const spareRest = mem.BlockSize
+
 func newFlight(b *Blocks, c *Content, first, n int64) *Flight {
 	f := &Flight{cache: b, first: first, urgent: make(chan struct{})}
 	f.size = min(c.Size, (first+n)*mem.BlockSize) - first*mem.BlockSize
@@ -172,6 +176,9 @@ func (f *Flight) demand() {
 // Blocks.mu is held.
 func (f *Flight) abandoned() {
 	if f.cancelled || f.next == len(f.blocks) {
+		return
+	}
+	if off, rest := f.Range(); off > f.first*mem.BlockSize && rest <= spareRest {
 		return
 	}
 	for _, blk := range f.blocks {

@@ -91,13 +91,13 @@ func (f *Fetcher) request(ctx context.Context, o s3.Object, off, n int64, to fet
 	}
 	defer body.Close()
 	f.link.answered(time.Since(sent))
-	if answer.Size != o.Size || answer.ETag != o.ETag {
+	if answer.Size != o.Size || o.ETag != "" && answer.ETag != o.ETag {
 		return 0, &fetchTargetError{fmt.Errorf("%w: %w: it has %d bytes and ETag %s, not %d and %s",
 			ErrStale, s3.ErrChanged, answer.Size, answer.ETag, o.Size, o.ETag)}
 	}
 	var got int64
+	watch.Reset(fetchBodyPatience)
 	for got < n {
-		watch.Reset(fetchBodyPatience)
 		p := to.Buffer()
 		if int64(len(p)) > n-got {
 			p = p[:n-got]
@@ -105,6 +105,7 @@ func (f *Fetcher) request(ctx context.Context, o s3.Object, off, n int64, to fet
 		k, err := body.Read(p)
 		if k > 0 {
 			got += int64(k)
+			watch.Reset(fetchBodyPatience)
 			f.stats.fetched.Add(int64(k))
 			if err := to.Advance(k); err != nil {
 				return got, &fetchTargetError{err}

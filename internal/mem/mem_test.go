@@ -167,7 +167,7 @@ func TestArena(t *testing.T) {
 	if len(a.mu.warm) != 0 {
 		t.Errorf("%d blocks kept after two idle trims", len(a.mu.warm))
 	}
-	if p := a.Get(); &p[0] == nil || len(p) != BlockSize {
+	if p := a.Get(); len(p) != BlockSize {
 		t.Error("no block after Trim")
 	} else {
 		mustPanic(t, a.Close)
