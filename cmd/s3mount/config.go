@@ -1,0 +1,44 @@
+package main
+
+import (
+	"time"
+
+	"s3mount/internal/s3"
+)
+
+// mountConfig is everything a mount needs, checked and complete.
+type mountConfig struct {
+	Bucket     string
+	Prefix     string // empty, or with a slash at its end
+	Mountpoint string // absolute
+	S3         s3.Config
+
+	CacheDir     string        // absolute, exists, writable
+	Memory       int64         // bytes, for every buffer of reads and writes
+	ReadaheadMax int64         // bytes a stream may be ahead; 0: the engine chooses
+	ListTTL      time.Duration // how long a listing is believed
+
+	ReadOnly   bool
+	AllowOther bool
+	UID, GID   uint32 // owner of what has none in its metadata
+	Umask      uint32
+
+	Close        string // "journal" or "bucket": what a successful close means
+	Fsync        string // "bucket" or "journal": what a successful fsync means
+	FsyncTimeout time.Duration
+	Settle       time.Duration
+	PartSize     int64 // bytes of each part; 0: growing parts
+	AllowTmpfs   bool
+
+	Debug bool // log every request of the kernel
+}
+
+// target is the bucket with its prefix, for messages.
+func (c mountConfig) target() target { return target{c.Bucket, c.Prefix} }
+
+// Limits of flags.
+const (
+	minMemory   = 64 << 20
+	minPartSize = 5 << 20 // S3's own
+	maxPartSize = 5 << 30
+)
