@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -337,34 +336,43 @@ func TestManyReaders(t *testing.T) {
 	budget.SetReclaim(b.Reclaim)
 	var flying sync.WaitGroup
 	var mu sync.Mutex
-	inFlight := map[int64][]*Flight{}
+	missing := map[*Flight]int64{} // offset of the first byte that a flight has to bring
 	c := &Content{ID: ContentID{7}, Size: 128*mem.BlockSize - 77}
 	c.Fill = func(f *Flight) {
+		off, n := f.Range()
+		mu.Lock()
+		for other, from := range missing {
+			end := other.first*mem.BlockSize + other.size
+			if max(from, off) < min(end, off+n) && other.Context().Err() == nil && f.Context().Err() == nil {
+				t.Errorf("bytes %d-%d are in flight twice", max(from, off), min(end, off+n))
+			}
+		}
+		missing[f] = off
+		mu.Unlock()
 		flying.Go(func() {
 			err := f.Prepare()
 			for err == nil {
-				off, n := f.Range()
-				if n == 0 {
+				p := f.Buffer()
+				if p == nil {
 					break
 				}
-				mu.Lock()
-				index := off / mem.BlockSize
-				for _, other := range inFlight[index] {
-					if other != f && other.Context().Err() == nil && f.Context().Err() == nil {
-						t.Errorf("block %d is in flight twice", index)
-					}
+				n := min(len(p), 100_000)
+				off, _ := f.Range()
+				for i := range n {
+					p[i] = pattern(off + int64(i))
 				}
-				inFlight[index] = append(inFlight[index], f)
-				mu.Unlock()
-				bring(f, min(n, 100_000))
 				mu.Lock()
-				inFlight[index] = slices.DeleteFunc(inFlight[index], func(x *Flight) bool { return x == f })
+				missing[f] += int64(n)
 				mu.Unlock()
+				f.Advance(n)
 				if err = f.Context().Err(); err == nil && rand.IntN(50) == 0 {
 					err = errors.New("broken")
 				}
 			}
 			f.Done(err)
+			mu.Lock()
+			delete(missing, f)
+			mu.Unlock()
 		})
 	}
 	var readers sync.WaitGroup

@@ -9,12 +9,12 @@ import (
 
 // Flight brings a run of neighbouring blocks, in order. One goroutine drives it:
 //
-//	defer func() { f.Done(err) }()
-//	err = f.Prepare()
-//	for p := f.Buffer(); p != nil; p = f.Buffer() {
-//		n, err := body.Read(p)
+//	err := f.Prepare()
+//	for err == nil && f.Buffer() != nil {
+//		n, err = body.Read(f.Buffer())
 //		f.Advance(n)
 //	}
+//	f.Done(err)
 //
 // Readers are woken within a block as soon as the bytes that they need have arrived.
 type Flight struct {
