@@ -37,6 +37,7 @@ type Error struct {
 	Code      string // the server's code, such as "SlowDown"; may be empty
 	Status    int    // HTTP status; 0 when no answer came
 	RequestID string
+	Region    string // the bucket's region, when the server tells it
 	Detail    string // one line, without secrets
 	Err       error  // the cause; may be nil
 }

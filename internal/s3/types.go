@@ -28,6 +28,10 @@ type Config struct {
 	// when no credentials exist anywhere and the bucket answers without.
 	Anonymous bool
 
+	// AccessKey, SecretKey and SessionToken replace the credential chain of
+	// the SDK (environment, profiles, SSO, web identity, instance metadata).
+	AccessKey, SecretKey, SessionToken string
+
 	SSE, SSEKMSKey, StorageClass, ACL string
 	RequestPayer                      bool
 
@@ -58,6 +62,9 @@ type Properties struct {
 
 	Expires string            // an HTTP date
 	Meta    map[string]string // user metadata, keys in lower case without x-amz-meta-
+
+	// StorageClass of the object; empty takes that of the Config when written.
+	StorageClass string
 }
 
 // Cond is the precondition of a write. The zero Cond writes always.

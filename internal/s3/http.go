@@ -1,0 +1,155 @@
+package s3
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go/middleware"
+)
+
+const (
+	defaultConns  = 128
+	dialWait      = 5 * time.Second
+	handshakeWait = 5 * time.Second
+	stallWait     = 15 * time.Second // no byte of a request moved
+	idleWait      = 55 * time.Second
+	ioBuffer      = 64 << 10
+)
+
+// pool is a set of connections for one kind of request. They are separate, so
+// that metadata never queues behind bulk data, and because each kind has its
+// own idea of how long a server may think.
+type pool int
+
+const (
+	poolMeta  pool = iota // small answers
+	poolRead              // GetObject
+	poolWrite             // PutObject, UploadPart
+	poolSlow              // the server copies or assembles before it answers
+	pools
+)
+
+// headerWait is how long a server may take to begin its answer, once it has
+// the whole request.
+var headerWait = [pools]time.Duration{
+	poolMeta:  10 * time.Second,
+	poolRead:  10 * time.Second,
+	poolWrite: 30 * time.Second,
+	poolSlow:  10 * time.Minute,
+}
+
+func poolOf(op string) pool {
+	switch op {
+	case "GetObject":
+		return poolRead
+	case "PutObject", "UploadPart":
+		return poolWrite
+	case "CopyObject", "UploadPartCopy", "CompleteMultipartUpload":
+		return poolSlow
+	}
+	return poolMeta
+}
+
+// client sends the requests of the SDK and counts them.
+type client struct {
+	pools [pools]aws.HTTPClient
+	count counters
+}
+
+func baseClient() *awshttp.BuildableClient { return awshttp.NewBuildableClient() }
+
+// newClient starts from the client of the loaded configuration, which knows
+// the CA bundle.
+func newClient(base aws.HTTPClient, c Config) *client {
+	build, ok := base.(*awshttp.BuildableClient)
+	if !ok {
+		build = baseClient()
+	}
+	out := &client{}
+	for p := range pools {
+		out.pools[p] = build.WithTransportOptions(func(t *http.Transport) { tune(t, c, p) }).Freeze()
+	}
+	return out
+}
+
+// tune sets up the connections of one pool.
+func tune(t *http.Transport, c Config, p pool) {
+	conns := c.MaxConns
+	if conns <= 0 {
+		conns = defaultConns
+	}
+	// HTTP/2 would put all streams on one connection, and costs more CPU.
+	t.ForceAttemptHTTP2 = false
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	t.MaxConnsPerHost = conns
+	t.MaxIdleConnsPerHost = conns
+	t.MaxIdleConns = 0
+	t.IdleConnTimeout = idleWait
+	t.TLSHandshakeTimeout = handshakeWait
+	t.ResponseHeaderTimeout = headerWait[p]
+	t.ExpectContinueTimeout = time.Second
+	t.DisableCompression = true
+	t.ReadBufferSize, t.WriteBufferSize = ioBuffer, ioBuffer
+	dial := dialer().DialContext
+	if c.DialContext != nil {
+		dial = c.DialContext
+		t.Proxy = nil
+	}
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &stallConn{conn}, nil
+	}
+}
+
+func dialer() *net.Dialer {
+	return &net.Dialer{
+		Timeout:         dialWait,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
+		Control:         limitUnacknowledged,
+	}
+}
+
+// Do sends a request through the pool of its operation.
+func (c *client) Do(r *http.Request) (*http.Response, error) {
+	op := middleware.GetOperationName(r.Context())
+	c.count.request(op)
+	resp, err := c.pools[poolOf(op)].Do(r)
+	if err != nil {
+		c.count.failures.Add(1)
+		return resp, err
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		c.count.failures.Add(1)
+	} else if r.ContentLength > 0 {
+		c.count.up.Add(r.ContentLength)
+	}
+	return resp, nil
+}
+
+// close ends the idle connections.
+func (c *client) close() {
+	for _, p := range c.pools {
+		if h, ok := p.(*http.Client); ok {
+			h.CloseIdleConnections()
+		}
+	}
+}
+
+// stallConn ends a write that makes no progress: a request body may take as
+// long as it likes, but not stand still.
+type stallConn struct{ net.Conn }
+
+func (c *stallConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(stallWait)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}

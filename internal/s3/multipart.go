@@ -1,0 +1,139 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// UploadOption changes how a multipart upload is created.
+type UploadOption int
+
+// WithCopies prepares an upload for UploadPartCopy: it carries no checksums,
+// since servers differ in how they mix the two.
+const WithCopies UploadOption = 1
+
+// CreateUpload begins a multipart upload. Its parts are to be sent with their
+// CRC64NVME, unless it was created WithCopies: then without.
+func (b *Bucket) CreateUpload(ctx context.Context, key string, p Properties, opts ...UploadOption) (uploadID string, err error) {
+	in := &awss3.CreateMultipartUploadInput{
+		Bucket: &b.cfg.Bucket, Key: &key, RequestPayer: b.payer(),
+		ContentType: str(p.ContentType), CacheControl: str(p.CacheControl), ContentDisposition: str(p.ContentDisposition),
+		ContentEncoding: str(p.ContentEncoding), ContentLanguage: str(p.ContentLanguage), Expires: p.sentExpires(), Metadata: p.sentMeta(),
+		StorageClass: b.storageClass(&p), ACL: types.ObjectCannedACL(b.cfg.ACL),
+		ServerSideEncryption: types.ServerSideEncryption(b.cfg.SSE), SSEKMSKeyId: str(b.cfg.SSEKMSKey),
+	}
+	sums := len(opts) == 0 && !b.noSums.Load()
+	if sums {
+		in.ChecksumAlgorithm, in.ChecksumType = types.ChecksumAlgorithmCrc64nvme, types.ChecksumTypeFullObject
+	}
+	out, err := b.api.Load().CreateMultipartUpload(ctx, in)
+	err = classify("CreateMultipartUpload", key, err)
+	if sums && (errors.Is(err, ErrUnsupported) || errors.Is(err, ErrInvalid)) {
+		in.ChecksumAlgorithm, in.ChecksumType = "", ""
+		out, err = b.api.Load().CreateMultipartUpload(ctx, in)
+		b.noSums.Store(err == nil)
+		err = classify("CreateMultipartUpload", key, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	if val(out.UploadId) == "" {
+		return "", &Error{Op: "CreateMultipartUpload", Key: key, Kind: ErrServer, Detail: "the answer has no upload ID"}
+	}
+	return *out.UploadId, nil
+}
+
+// UploadPart sends part n. The body is read as by Put.
+func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, n int32, body io.ReadSeeker, size int64, crc *uint64) (Part, error) {
+	in := &awss3.UploadPartInput{
+		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, PartNumber: &n,
+		Body: body, ContentLength: &size, RequestPayer: b.payer(),
+	}
+	if !b.noSums.Load() {
+		in.ChecksumCRC64NVME = sumHeader(crc)
+	}
+	out, err := b.api.Load().UploadPart(ctx, in, unsigned)
+	if err != nil {
+		return Part{}, ofUpload(classify("UploadPart", key, err))
+	}
+	return uploaded("UploadPart", key, Part{Number: n, ETag: quoted(out.ETag), Size: size, CRC64NVME: crc})
+}
+
+// UploadPartCopy makes part n of size bytes at off of another object, on the
+// server, up to 5 GiB. srcETag, when not empty, must still be the source's.
+func (b *Bucket) UploadPartCopy(ctx context.Context, key, uploadID string, n int32, srcKey, srcETag string, off, size int64) (Part, error) {
+	out, err := b.api.Load().UploadPartCopy(ctx, &awss3.UploadPartCopyInput{
+		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, PartNumber: &n, RequestPayer: b.payer(),
+		CopySource: aws.String(b.copySource(srcKey)), CopySourceIfMatch: str(srcETag),
+		CopySourceRange: aws.String(byteRange(off, size)),
+	})
+	if err != nil {
+		return Part{}, ofUpload(classify("UploadPartCopy", key, err))
+	}
+	if out.CopyPartResult == nil {
+		return Part{}, &Error{Op: "UploadPartCopy", Key: key, Kind: ErrServer, Detail: "empty answer"}
+	}
+	return uploaded("UploadPartCopy", key, Part{Number: n, ETag: quoted(out.CopyPartResult.ETag), Size: size})
+}
+
+func uploaded(op, key string, p Part) (Part, error) {
+	if p.ETag == "" {
+		return Part{}, &Error{Op: op, Key: key, Kind: ErrServer, Detail: "the answer has no ETag"}
+	}
+	return p, nil
+}
+
+// ofUpload: some servers say 404 without a code for an upload that is gone.
+func ofUpload(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Kind == ErrNotFound && e.Code == "" {
+		e.Kind = ErrNoUpload
+	}
+	return err
+}
+
+// Complete turns the parts, in ascending order, into the object. When all of
+// them have checksums, that of the whole is sent too, for the server to compare.
+func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Part, c Cond) (Object, error) {
+	in := &awss3.CompleteMultipartUploadInput{
+		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, RequestPayer: b.payer(),
+		IfMatch: str(c.IfMatch), IfNoneMatch: ifNoneMatch(c), MultipartUpload: &types.CompletedMultipartUpload{},
+	}
+	whole, sums := wholeSum(parts)
+	sums = sums && !b.noSums.Load()
+	if sums {
+		in.ChecksumCRC64NVME, in.ChecksumType = sumHeader(&whole), types.ChecksumTypeFullObject
+	}
+	var size int64
+	for _, p := range parts {
+		size += p.Size
+		done := types.CompletedPart{PartNumber: aws.Int32(p.Number), ETag: aws.String(p.ETag)}
+		if sums {
+			done.ChecksumCRC64NVME = sumHeader(p.CRC64NVME)
+		}
+		in.MultipartUpload.Parts = append(in.MultipartUpload.Parts, done)
+	}
+	out, err := b.api.Load().CompleteMultipartUpload(ctx, in)
+	if err != nil {
+		return Object{}, ofUpload(classify("CompleteMultipartUpload", key, err))
+	}
+	return b.written(key, out.ETag, out.VersionId, size)
+}
+
+// Abort ends an upload and drops its parts; one that is gone is no error. Parts
+// that are being sent meanwhile may survive: end them first.
+func (b *Bucket) Abort(ctx context.Context, key, uploadID string) error {
+	_, err := b.api.Load().AbortMultipartUpload(ctx, &awss3.AbortMultipartUploadInput{
+		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, RequestPayer: b.payer(),
+	})
+	err = ofUpload(classify("AbortMultipartUpload", key, err))
+	if errors.Is(err, ErrNoUpload) || errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,130 @@
+package s3
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// properties gathers what a HEAD or GET tells besides the bytes.
+func properties(contentType, cache, disposition, encoding, language, expires *string, meta map[string]string, class types.StorageClass) Properties {
+	p := Properties{
+		ContentType: val(contentType), CacheControl: val(cache), ContentDisposition: val(disposition),
+		ContentEncoding: val(encoding), ContentLanguage: val(language), Expires: val(expires),
+		StorageClass: string(class), Meta: make(map[string]string, len(meta)),
+	}
+	decoder := new(mime.WordDecoder)
+	for k, v := range meta {
+		// Values that are not ASCII come back as encoded words (RFC 2047).
+		if strings.Contains(v, "=?") {
+			if plain, err := decoder.DecodeHeader(v); err == nil {
+				v = plain
+			}
+		}
+		p.Meta[strings.ToLower(k)] = v
+	}
+	return p
+}
+
+// sentMeta is the user metadata as headers may carry it.
+func (p *Properties) sentMeta() map[string]string {
+	out := make(map[string]string, len(p.Meta))
+	for k, v := range p.Meta {
+		out[strings.ToLower(k)] = mime.BEncoding.Encode("UTF-8", v)
+	}
+	return out
+}
+
+// sentExpires is nil where it is not set, or no date.
+func (p *Properties) sentExpires() *time.Time {
+	t, err := http.ParseTime(p.Expires)
+	if err != nil {
+		return nil
+	}
+	return &t
+}
+
+func (b *Bucket) storageClass(p *Properties) types.StorageClass {
+	if p != nil && p.StorageClass != "" {
+		return types.StorageClass(p.StorageClass)
+	}
+	return types.StorageClass(b.cfg.StorageClass)
+}
+
+func (b *Bucket) payer() types.RequestPayer {
+	if b.cfg.RequestPayer {
+		return types.RequestPayerRequester
+	}
+	return ""
+}
+
+// needsRestore says whether the bytes are in an archive, where a GET fails.
+func needsRestore(class, archiveStatus, restore string) bool {
+	if strings.Contains(restore, `ongoing-request="false"`) {
+		return false
+	}
+	return class == string(types.StorageClassGlacier) || class == string(types.StorageClassDeepArchive) || archiveStatus != ""
+}
+
+// quoted gives an ETag its quotes, which some servers leave out in some answers.
+func quoted(etag *string) string {
+	e := val(etag)
+	if e == "" || strings.HasSuffix(e, `"`) {
+		return e
+	}
+	return `"` + e + `"`
+}
+
+// sameETag compares without quotes and without the mark of a weak one.
+func sameETag(a, b string) bool {
+	return strings.Trim(strings.TrimPrefix(a, "W/"), `"`) == strings.Trim(strings.TrimPrefix(b, "W/"), `"`)
+}
+
+// copySource is the header x-amz-copy-source: the SDK does not encode it.
+func (b *Bucket) copySource(key string) string {
+	const hex = "0123456789ABCDEF"
+	s := b.cfg.Bucket + "/" + key
+	var out strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_.~/", c) >= 0
+		if plain {
+			out.WriteByte(c)
+			continue
+		}
+		out.WriteByte('%')
+		out.WriteByte(hex[c>>4])
+		out.WriteByte(hex[c&15])
+	}
+	return out.String()
+}
+
+// sumHeader is a CRC64NVME as S3 writes it: base64 of eight bytes, big endian.
+func sumHeader(crc *uint64) *string {
+	if crc == nil {
+		return nil
+	}
+	return str(base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, *crc)))
+}
+
+func parseSum(s *string) *uint64 {
+	raw, err := base64.StdEncoding.DecodeString(val(s))
+	if err != nil || len(raw) != 8 {
+		return nil
+	}
+	crc := binary.BigEndian.Uint64(raw)
+	return &crc
+}
+
+func val[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}

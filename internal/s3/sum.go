@@ -1,0 +1,45 @@
+package s3
+
+// polynomial of CRC64NVME, lowest power in the highest bit.
+const polynomial = 0x9a6c9329ac4bc9b5
+
+// Combine gives the CRC64NVME of two runs of bytes, one after the other, from
+// the sums of both and the length of the second.
+func Combine(first, second uint64, secondLen int64) uint64 {
+	shift := uint64(1) << 63  // x^0
+	square := uint64(1) << 55 // x^8: one byte
+	for n := secondLen; n > 0; n >>= 1 {
+		if n&1 != 0 {
+			shift = multiply(square, shift)
+		}
+		square = multiply(square, square)
+	}
+	return multiply(shift, first) ^ second
+}
+
+// multiply is a*b modulo the polynomial.
+func multiply(a, b uint64) uint64 {
+	var product uint64
+	for bit := uint64(1) << 63; bit != 0; bit >>= 1 {
+		if a&bit != 0 {
+			product ^= b
+		}
+		odd := b & 1
+		b >>= 1
+		if odd != 0 {
+			b ^= polynomial
+		}
+	}
+	return product
+}
+
+// wholeSum combines the checksums of the parts, if all have one.
+func wholeSum(parts []Part) (crc uint64, ok bool) {
+	for _, p := range parts {
+		if p.CRC64NVME == nil {
+			return 0, false
+		}
+		crc = Combine(crc, *p.CRC64NVME, p.Size)
+	}
+	return crc, len(parts) > 0
+}
