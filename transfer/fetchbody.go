@@ -91,9 +91,8 @@ func (f *Fetcher) request(ctx context.Context, o s3.Object, off, n int64, to fet
 	}
 	defer body.Close()
 	f.link.answered(time.Since(sent))
-	if answer.Size != o.Size || o.ETag != "" && answer.ETag != o.ETag {
-		return 0, &fetchTargetError{fmt.Errorf("%w: %w: it has %d bytes and ETag %s, not %d and %s",
-			ErrStale, s3.ErrChanged, answer.Size, answer.ETag, o.Size, o.ETag)}
+	if answer.Size != o.Size { // GetRange has compared the ETag
+		return 0, &fetchTargetError{fmt.Errorf("%w: %q has %d bytes, not %d", ErrStale, o.Key, answer.Size, o.Size)}
 	}
 	var got int64
 	watch.Reset(fetchBodyPatience)
