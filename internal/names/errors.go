@@ -24,6 +24,7 @@ var (
 	ErrInvalid      = errors.New("invalid name or argument")
 	ErrNoSpace      = errors.New("does not fit into the object's metadata (2 KiB)")
 	ErrReadOnly     = errors.New("read-only mount")
+	ErrTooBig       = errors.New("value too big")
 )
 
 // Class is what went wrong, as far as an application is concerned.
@@ -60,7 +61,7 @@ var classes = []struct {
 	{ErrNotExist, ClassNotExist}, {ErrExist, ClassExist}, {ErrNotDir, ClassNotDir}, {ErrIsDir, ClassIsDir},
 	{ErrNotEmpty, ClassNotEmpty}, {ErrNameTooLong, ClassNameTooLong}, {ErrNoAttr, ClassNoAttr},
 	{ErrNotSupported, ClassNotSupported}, {ErrInvalid, ClassInvalid}, {ErrNoSpace, ClassNoSpace}, {ErrReadOnly, ClassReadOnly},
-	{transfer.ErrStale, ClassStale}, {transfer.ErrSpoolFull, ClassNoSpace}, {transfer.ErrTooBig, ClassTooBig},
+	{transfer.ErrStale, ClassStale}, {transfer.ErrSpoolFull, ClassNoSpace}, {transfer.ErrTooBig, ClassTooBig}, {ErrTooBig, ClassTooBig},
 	{transfer.ErrConflict, ClassStale}, {unix.ENOSPC, ClassNoSpace}, {unix.EDQUOT, ClassNoSpace},
 	{context.Canceled, ClassInterrupted},
 	{s3.ErrNotFound, ClassNotExist}, {s3.ErrDenied, ClassDenied}, {s3.ErrCredentials, ClassDenied},

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	mountfs "s3mount/fs"
+	"s3mount/internal/mem"
+	"s3mount/internal/names"
+	"s3mount/internal/s3"
+	"s3mount/transfer"
+	"s3mount/transfer/journal"
+)
+
+// heapLimit is what the Go heap may take beside the leased buffers, which lie
+// outside of it: requests of the kernel, the journal, names.
+const heapLimit = 160 << 20
+
+// session is a running mount: the bucket, the journal, the engine, the names, the
+// mount, in the order in which they were started.
+type session struct {
+	cfg     mountConfig
+	log     *slog.Logger
+	fetcher *transfer.Fetcher
+	arena   *mem.Arena
+	journal *journal.Journal
+	engine  *transfer.Engine
+	tree    *names.Tree
+	server  *mountfs.Server
+}
+
+// start opens the bucket, the engine and the names, and mounts. It returns when
+// the mount answers; on an error nothing is mounted.
+func start(ctx context.Context, cfg mountConfig, log *slog.Logger) (*session, error) {
+	debug.SetMemoryLimit(heapLimit)
+	bucket, err := s3.Open(ctx, cfg.S3)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{cfg: cfg, log: log, arena: mem.NewArena()}
+	if s.journal, err = openJournal(cfg, bucket); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.fetcher = transfer.NewFetcher(transfer.FetchOptions{
+		Bucket: bucket, Budget: mem.New(cfg.Memory), Arena: s.arena,
+		Memory: cfg.Memory / 2, ReadaheadMax: cfg.ReadaheadMax, Log: log,
+	})
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this-machine"
+	}
+	owner := transfer.Meta{UID: cfg.UID, GID: cfg.GID}
+	s.engine = transfer.New(transfer.Options{
+		Bucket: bucket, Fetcher: s.fetcher, Journal: s.journal, Log: log,
+		Settle: cfg.Settle, SyncTimeout: cfg.FsyncTimeout, PartSize: cfg.PartSize, Host: host, Default: owner,
+		CloseInBucket: cfg.Close == "bucket", SyncInJournal: cfg.Fsync == "journal",
+	})
+	recovered, err := s.engine.Recover()
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.tell(recovered)
+	s.tree = names.New(names.Options{
+		Bucket: bucket, Engine: s.engine, Prefix: cfg.Prefix, TTL: cfg.ListTTL, Default: owner,
+		Umask: cfg.Umask, ReadOnly: cfg.ReadOnly, Log: log,
+	}, recovered)
+	s.server, err = mountfs.Mount(s.tree, mountfs.Options{
+		Mountpoint: cfg.Mountpoint, Source: "s3mount:" + cfg.Bucket + "/" + cfg.Prefix,
+		AllowOther: cfg.AllowOther, ReadOnly: cfg.ReadOnly, Debug: cfg.Debug, Log: log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// journalDir is where a mount of this bucket keeps its journal and spool below the
+// cache directory. Mounts of different buckets or prefixes share nothing.
+func journalDir(cacheDir, endpoint, bucket, prefix string) string {
+	h := sha256.Sum256([]byte(endpoint + "\x00" + bucket + "\x00" + prefix))
+	return filepath.Join(cacheDir, bucket+"-"+hex.EncodeToString(h[:6]))
+}
+
+func openJournal(cfg mountConfig, bucket *s3.Bucket) (*journal.Journal, error) {
+	dir := journalDir(cfg.CacheDir, bucket.Endpoint(), cfg.Bucket, cfg.Prefix)
+	free, err := freeBytes(cfg.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	j, err := journal.Open(journal.Options{
+		Dir: dir, AllowVolatile: cfg.AllowTmpfs, SpoolLimit: free / 10 * 9,
+		Identity: journal.Identity{Endpoint: bucket.Endpoint(), Bucket: cfg.Bucket, Prefix: cfg.Prefix},
+	})
+	switch {
+	case errors.Is(err, journal.ErrLocked):
+		return nil, &problem{cause: "the cache directory " + dir + " is in use by another mount of this bucket", remedy: "unmount that one, or give this one its own --cache-dir", err: err}
+	case errors.Is(err, journal.ErrVolatile):
+		return nil, &problem{cause: "the cache directory " + cfg.CacheDir + " is on a memory file system, and a reboot would lose files that are not in the bucket yet", remedy: "choose a --cache-dir on a disk, or accept it with --allow-tmpfs", err: err}
+	}
+	return j, err
+}
+
+// tell says what an earlier process left, and what other journals hold.
+func (s *session) tell(r transfer.Recovered) {
+	for _, key := range r.Unfinished {
+		s.log.Warn("unfinished file: it was being written when the last mount ended, and was never closed; copy it again", "key", key)
+	}
+	if n := len(r.Files); n > 0 {
+		s.log.Info("publishing files that an earlier mount had closed", "files", n)
+	}
+	own := journalDir(s.cfg.CacheDir, s.cfg.S3.Endpoint, s.cfg.Bucket, s.cfg.Prefix)
+	others, err := filepath.Glob(filepath.Join(s.cfg.CacheDir, s.cfg.Bucket+"-*", "spool"))
+	if err != nil {
+		return // only a malformed pattern fails, and then there is nothing to name
+	}
+	for _, dir := range others {
+		if list, err := os.ReadDir(dir); err == nil && len(list) > 0 && path.Dir(dir) != own {
+			s.log.Warn("another mount of this bucket keeps unpublished files here; mount that prefix again to publish them", "dir", path.Dir(dir), "files", len(list))
+		}
+	}
+}
+
+// Serve blocks until the mount is gone, whoever unmounted it, or ctx ends; then it
+// unmounts, lazily when files are open.
+func (s *session) Serve(ctx context.Context) error {
+	gone := make(chan struct{})
+	go func() {
+		s.server.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+	}
+	if err := s.server.Unmount(); err != nil {
+		s.log.Warn("files are open: the mount goes when they are closed", "err", err)
+		return mountfs.Detach(s.cfg.Mountpoint)
+	}
+	return nil
+}
+
+// Drain publishes what is not in the bucket yet, until ctx ends. It calls progress
+// now and then and returns how many files are left; they stay in the journal.
+func (s *session) Drain(ctx context.Context, progress func(bytesLeft int64, filesLeft int)) (filesLeft int, err error) {
+	done := make(chan error, 1)
+	go func() { done <- s.engine.Wait(ctx, "") }()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var bytes int64
+		pending := s.engine.Status()
+		for _, p := range pending {
+			bytes += p.Size - p.Done
+		}
+		if len(pending) > 0 {
+			progress(bytes, len(pending))
+		}
+		select {
+		case err := <-done:
+			return len(s.engine.Status()), err
+		case <-tick.C:
+		}
+	}
+}
+
+// Close gives everything back.
+func (s *session) Close() error {
+	var err error
+	if s.engine != nil {
+		err = s.engine.Close()
+	}
+	if s.fetcher != nil {
+		s.fetcher.Close()
+	}
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.Close())
+	}
+	s.arena.Close()
+	return err
+}
+
+// Pending is the files that are not in the bucket yet.
+func (s *session) Pending() []PendingFile {
+	var out []PendingFile
+	for _, p := range s.engine.Status() {
+		x := PendingFile{Path: p.Key, State: "waiting", Size: p.Size, Done: p.Done}
+		if p.Uploading {
+			x.State = "uploading"
+		}
+		if p.Err != nil {
+			x.Error = oneLine(p.Err.Error())
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// Wait returns when everything at or below path is in the bucket. The path is
+// relative to the mountpoint, with slashes; empty means everything.
+func (s *session) Wait(ctx context.Context, p string) error {
+	prefix := s.cfg.Prefix + p
+	if err := s.engine.Wait(ctx, prefix); err != nil {
+		return fmt.Errorf("not everything is in the bucket: %w", err)
+	}
+	return nil
+}
