@@ -138,7 +138,7 @@ func (e *Engine) copyObject(ctx context.Context, o s3.Object, key string) (s3.Ob
 	if err != nil {
 		return s3.Object{}, err
 	}
-	id, err := e.bucket.CreateUpload(ctx, key, full.Props)
+	id, err := e.bucket.CreateUpload(ctx, key, full.Props, s3.WithCopies)
 	if err != nil {
 		return s3.Object{}, err
 	}

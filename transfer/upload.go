@@ -145,7 +145,11 @@ func (f *File) create(ctx context.Context, c *content, s *upload) error {
 	if err := f.saveUpload(c); err != nil {
 		return err
 	}
-	id, err := f.eng.bucket.CreateUpload(ctx, s.key, Properties(&s.meta, s.key, c.born))
+	var opts []s3.UploadOption
+	if s.pieces != nil {
+		opts = append(opts, s3.WithCopies)
+	}
+	id, err := f.eng.bucket.CreateUpload(ctx, s.key, Properties(&s.meta, s.key, c.born), opts...)
 	if err != nil {
 		return err
 	}
