@@ -46,13 +46,11 @@ func (d *bucketDoctor) check(ctx context.Context) {
 
 // checkReach says at which of endpoint, clock, credentials and bucket it ends.
 func (d *bucketDoctor) checkReach(ctx context.Context) bool {
-	err := checkBucket(ctx, d.cfg)
-	if err == nil {
-		d.bucket, err = s3.Open(ctx, d.cfg)
-	}
+	bucket, err := checkBucket(ctx, d.cfg)
+	d.bucket = bucket
 	server := endpointName(d.cfg)
 	var e *s3.Error
-	unreachable := errors.Is(err, s3.ErrUnavailable) || errors.Is(err, s3.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)
+	unreachable := errors.Is(err, s3.ErrUnavailable) || errors.Is(err, s3.ErrTimeout)
 	switch {
 	case err == nil:
 		d.found.ok("endpoint", "%s answers", server)

@@ -82,15 +82,16 @@ func (c *mountCmd) serve(ctx context.Context, std streams, hold bool, ready func
 	if err != nil {
 		return err
 	}
-	if err := quickCheck(ctx, cfg, log.Logger); err != nil {
+	if err := quickCheck(ctx, &cfg, log.Logger); err != nil {
 		return err
 	}
 	return c.host(cfg, std, log).run(ctx, ready)
 }
 
 // quickCheck is the part of doctor that every mount runs: it finds what would
-// make the mount fail, while a clear message is still possible.
-func quickCheck(ctx context.Context, cfg mountConfig, log *slog.Logger) error {
+// make the mount fail, while a clear message is still possible. It sets what
+// only the bucket could tell.
+func quickCheck(ctx context.Context, cfg *mountConfig, log *slog.Logger) error {
 	if err := replaceStale(cfg.Mountpoint, log); err != nil {
 		return err
 	}
@@ -100,7 +101,12 @@ func quickCheck(ctx context.Context, cfg mountConfig, log *slog.Logger) error {
 	if err := checkCacheDir(cfg.CacheDir, cfg.Mountpoint, cfg.AllowTmpfs); err != nil {
 		return err
 	}
-	return checkBucket(ctx, cfg.S3)
+	bucket, err := checkBucket(ctx, cfg.S3)
+	if err != nil {
+		return err
+	}
+	cfg.S3.Region, cfg.S3.Anonymous = bucket.Region(), bucket.Anonymous()
+	return nil
 }
 
 // replaceStale detaches what a dead process left at the mountpoint.
@@ -116,21 +122,22 @@ func replaceStale(mountpoint string, log *slog.Logger) error {
 	return nil
 }
 
-func checkBucket(ctx context.Context, c s3.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+// checkBucket opens the bucket and finds out whether it can be listed.
+func checkBucket(ctx context.Context, c s3.Config) (*s3.Bucket, error) {
+	limited, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	bucket, err := s3.Open(ctx, c)
+	bucket, err := s3.Open(limited, c)
 	if err == nil {
-		err = bucket.Check(ctx)
+		err = bucket.Check(limited)
 	}
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return &problem{
+	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
+		return nil, &problem{
 			cause:  fmt.Sprintf("%s does not answer within %v (timeout)", endpointName(c), checkLimit),
 			remedy: "check the address, the network and the proxy settings",
-			err:    err,
+			err:    s3.ErrTimeout,
 		}
 	}
-	return err
+	return bucket, err
 }
 
 // endpointName is the server as a user knows it.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"text/tabwriter"
 	"time"
-
-	"s3mount/internal/s3"
 )
 
 type uploadsCmd struct {
@@ -35,10 +33,7 @@ func (c uploadsCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	if err := checkBucket(ctx, cfg); err != nil {
-		return err
-	}
-	bucket, err := s3.Open(ctx, cfg)
+	bucket, err := checkBucket(ctx, cfg)
 	if err != nil {
 		return err
 	}
