@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/minio/crc64nvme"
+
 	"s3mount/internal/s3"
 )
 
@@ -53,7 +55,7 @@ func (d *bucketDoctor) checkReach(ctx context.Context) bool {
 	unreachable := errors.Is(err, s3.ErrUnavailable) || errors.Is(err, s3.ErrTimeout)
 	switch {
 	case err == nil:
-		d.found.ok("endpoint", "%s answers", server)
+		d.found.ok("endpoint", "%s answers", strings.TrimPrefix(server, "the endpoint "))
 		d.found.ok("credentials", "accepted")
 		d.found.ok("bucket", "%s is there", d.cfg.Bucket)
 		return true
@@ -61,7 +63,7 @@ func (d *bucketDoctor) checkReach(ctx context.Context) bool {
 		d.found.failErr("endpoint", err)
 		return false
 	case errors.As(err, &e) && e.Status != 0:
-		d.found.ok("endpoint", "%s answers", server)
+		d.found.ok("endpoint", "%s answers", strings.TrimPrefix(server, "the endpoint "))
 	}
 	switch {
 	case errors.Is(err, s3.ErrClockSkew):
@@ -198,7 +200,8 @@ func (d *bucketDoctor) checkMultipart(ctx context.Context) {
 		d.found.failErr("multipart upload", err)
 		return
 	}
-	_, err = d.bucket.UploadPart(ctx, d.key, id, 1, strings.NewReader(scratchText), int64(len(scratchText)), nil)
+	crc := crc64nvme.Checksum([]byte(scratchText))
+	_, err = d.bucket.UploadPart(ctx, d.key, id, 1, strings.NewReader(scratchText), int64(len(scratchText)), &crc)
 	if err == nil {
 		_, err = d.bucket.ListParts(ctx, d.key, id)
 	}
