@@ -15,7 +15,7 @@ const (
 	firstFetch  = 1 * mib   // this much; a smaller one gets just its blocks
 	reorder     = 2 * mib   // distance at which a read still belongs to a stream
 	keepBehind  = 1 * mib   // consumed bytes that a stream holds on to
-	openWindow  = 2 * mib   // window of a stream when it shows to be one
+	openWindow  = 4 * mib   // window of a stream when it shows to be one
 	blindWindow = 32 * mib  // largest window while the pace is not known
 	slowWindow  = 8 * mib   // window that every pace may have
 	minRequest  = 1 * mib
