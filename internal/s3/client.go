@@ -78,6 +78,9 @@ func (b *Bucket) Region() string { return b.aws.Region }
 // Anonymous says that requests go unsigned.
 func (b *Bucket) Anonymous() bool { return b.cfg.Anonymous || b.credsMissing != nil }
 
+// Close ends the idle connections. Requests in flight go on.
+func (b *Bucket) Close() { b.http.close() }
+
 // load reads environment, profiles and CA bundle.
 func (b *Bucket) load(ctx context.Context) error {
 	opts := []func(*config.LoadOptions) error{

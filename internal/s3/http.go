@@ -101,7 +101,9 @@ func tune(t *http.Transport, c Config, p pool) {
 		t.Proxy = nil
 	}
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
+		limited, cancel := context.WithTimeout(ctx, dialWait)
+		defer cancel()
+		conn, err := dial(limited, network, addr)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +113,6 @@ func tune(t *http.Transport, c Config, p pool) {
 
 func dialer() *net.Dialer {
 	return &net.Dialer{
-		Timeout:         dialWait,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
 		Control:         limitUnacknowledged,
 	}

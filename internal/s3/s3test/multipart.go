@@ -1,0 +1,289 @@
+package s3test
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/minio/crc64nvme"
+)
+
+// keysAfter gives the full keys of a bucket from the one given on. It needs the lock.
+func (s *Server) keysAfter(bucket, from string) []string {
+	keys := s.sortedKeys()
+	start := sort.SearchStrings(keys, bucket+"/"+from)
+	end := start
+	for end < len(keys) && strings.HasPrefix(keys[end], bucket+"/") {
+		end++
+	}
+	return keys[start:end]
+}
+
+func (c *call) create(w *answer) error {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.s.mu.serial++
+	id := fmt.Sprintf("upload-%d", c.s.mu.serial)
+	c.s.mu.uploads[id] = &upload{
+		bucket: c.bucket, key: c.key, header: kept(c.Header), parts: map[int]*part{}, at: time.Now(),
+		sums: c.Header.Get("X-Amz-Checksum-Algorithm") != "",
+	}
+	w.xml(http.StatusOK, struct {
+		XMLName               xml.Name `xml:"InitiateMultipartUploadResult"`
+		Bucket, Key, UploadId string
+	}{Bucket: c.bucket, Key: c.key, UploadId: id})
+	return nil
+}
+
+// upload finds the one a request names. It needs the lock.
+func (c *call) upload() (*upload, error) {
+	u := c.s.mu.uploads[c.URL.Query().Get("uploadId")]
+	if u == nil || u.key != c.key || u.bucket != c.bucket {
+		return nil, errNoUpload
+	}
+	return u, nil
+}
+
+func (c *call) partNumber() (int, error) {
+	n, err := strconv.Atoi(c.URL.Query().Get("partNumber"))
+	if err != nil || n < 1 || n > 10000 {
+		return 0, errArgument
+	}
+	return n, nil
+}
+
+func (c *call) uploadPart(w *answer) error {
+	n, err := c.partNumber()
+	if err != nil {
+		return err
+	}
+	c.s.mu.Lock()
+	u, err := c.upload()
+	c.s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	sum := c.Header.Get(sumHeader)
+	if u.sums != (sum != "") {
+		return errArgument // real servers differ here; clients must not do it
+	}
+	data, err := c.body()
+	if err != nil {
+		return err
+	}
+	if !sumHolds(c.Header, data) {
+		return errDigest
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if u, err = c.upload(); err != nil {
+		return err
+	}
+	u.parts[n] = &part{data: bytes.NewReader(data), size: int64(len(data)), etag: etagOf(data), crc: sum}
+	w.Header().Set("ETag", u.parts[n].etag)
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (c *call) uploadPartCopy(w *answer) error {
+	n, err := c.partNumber()
+	if err != nil {
+		return err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	u, err := c.upload()
+	if err != nil {
+		return err
+	}
+	src, err := c.source()
+	if err != nil {
+		return err
+	}
+	if u.sums {
+		return errArgument // as some real servers
+	}
+	off, size := int64(0), src.size
+	if spec := c.Header.Get("X-Amz-Copy-Source-Range"); spec != "" {
+		var ok bool
+		if off, size, ok = parseRange(spec, src.size); !ok {
+			return errArgument
+		}
+	}
+	etag := etagOf(fmt.Appendf(nil, "%s %d %d", src.etag, off, size))
+	u.parts[n] = &part{data: io.NewSectionReader(src.data, off, size), size: size, etag: etag}
+	w.xml(http.StatusOK, copyResult{xml.Name{Local: "CopyPartResult"}, time.Now().UTC().Format(isoTime), etag})
+	return nil
+}
+
+type listedPart struct {
+	PartNumber        int
+	LastModified      string
+	ETag              string
+	Size              int64
+	ChecksumCRC64NVME string `xml:",omitempty"`
+}
+
+func (c *call) listParts(w *answer) error {
+	q := c.URL.Query()
+	limit, after := 1000, 0
+	if n, err := strconv.Atoi(q.Get("max-parts")); err == nil {
+		limit = n
+	}
+	if n, err := strconv.Atoi(q.Get("part-number-marker")); err == nil {
+		after = n
+	}
+	out := struct {
+		XMLName              xml.Name `xml:"ListPartsResult"`
+		IsTruncated          bool
+		NextPartNumberMarker int
+		Part                 []listedPart
+	}{}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	u, err := c.upload()
+	if err != nil {
+		return err
+	}
+	for _, n := range slices.Sorted(maps.Keys(u.parts)) {
+		if n <= after {
+			continue
+		}
+		if len(out.Part) == limit {
+			out.IsTruncated = true
+			break
+		}
+		p := u.parts[n]
+		out.Part = append(out.Part, listedPart{n, time.Now().UTC().Format(isoTime), p.etag, p.size, p.crc})
+		out.NextPartNumberMarker = n
+	}
+	w.xml(http.StatusOK, out)
+	return nil
+}
+
+type completeRequest struct {
+	Part []struct {
+		PartNumber        int
+		ETag              string
+		ChecksumCRC64NVME string
+	}
+}
+
+func (c *call) complete(w *answer) error {
+	raw, err := c.body()
+	if err != nil {
+		return err
+	}
+	var asked completeRequest
+	if xml.Unmarshal(raw, &asked) != nil {
+		return &fault{400, "MalformedXML", "The XML you provided was not well-formed"}
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	u, err := c.upload()
+	if err != nil {
+		return err
+	}
+	if err := c.checkWrite(); err != nil {
+		return err
+	}
+	o, err := c.assemble(u, &asked)
+	if err != nil {
+		return err
+	}
+	c.s.store(c.bucket, c.key, o)
+	delete(c.s.mu.uploads, c.URL.Query().Get("uploadId"))
+	if o.version != "" {
+		w.Header().Set("X-Amz-Version-Id", o.version)
+	}
+	w.xml(http.StatusOK, struct {
+		XMLName           xml.Name `xml:"CompleteMultipartUploadResult"`
+		Bucket, Key, ETag string
+	}{Bucket: c.bucket, Key: c.key, ETag: o.etag})
+	return nil
+}
+
+// assemble makes the object of the parts that were asked for.
+func (c *call) assemble(u *upload, asked *completeRequest) (*object, error) {
+	o := &object{header: u.header}
+	var all joined
+	sums := md5.New()
+	for i, a := range asked.Part {
+		p := u.parts[a.PartNumber]
+		etag := strings.Trim(a.ETag, `"`)
+		switch {
+		case i > 0 && asked.Part[i-1].PartNumber >= a.PartNumber:
+			return nil, errPartOrder
+		case p == nil || strings.Trim(p.etag, `"`) != etag || a.ChecksumCRC64NVME != p.crc:
+			return nil, errPart
+		case i < len(asked.Part)-1 && p.size < c.s.mu.minPart:
+			return nil, errTooSmall
+		}
+		digest, _ := hex.DecodeString(etag)
+		sums.Write(digest)
+		all = append(all, p)
+		o.size += p.size
+	}
+	if len(all) == 0 {
+		return nil, &fault{400, "MalformedXML", "You must specify at least one part"}
+	}
+	o.data = all
+	if want := c.Header.Get(sumHeader); want != "" {
+		whole := crc64nvme.New()
+		io.Copy(whole, io.NewSectionReader(all, 0, o.size))
+		if encodeSum(whole.Sum64()) != want {
+			return nil, errDigest
+		}
+	}
+	o.etag = fmt.Sprintf(`"%x-%d"`, sums.Sum(nil), len(all))
+	return o, nil
+}
+
+func (c *call) abort(w *answer) error {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if _, err := c.upload(); err != nil {
+		return err
+	}
+	delete(c.s.mu.uploads, c.URL.Query().Get("uploadId"))
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+type listedUpload struct{ Key, UploadId, Initiated string }
+
+func (c *call) listUploads(w *answer) error {
+	q := c.URL.Query()
+	out := struct {
+		XMLName      xml.Name `xml:"ListMultipartUploadsResult"`
+		EncodingType string   `xml:",omitempty"`
+		IsTruncated  bool
+		Upload       []listedUpload
+	}{EncodingType: q.Get("encoding-type")}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	for id, u := range c.s.mu.uploads {
+		if u.bucket != c.bucket || !strings.HasPrefix(u.key, q.Get("prefix")) {
+			continue
+		}
+		key := u.key
+		if out.EncodingType == "url" {
+			key = url.QueryEscape(key)
+		}
+		out.Upload = append(out.Upload, listedUpload{key, id, u.at.UTC().Format(isoTime)})
+	}
+	slices.SortFunc(out.Upload, func(a, b listedUpload) int { return strings.Compare(a.Key+a.UploadId, b.Key+b.UploadId) })
+	w.xml(http.StatusOK, out)
+	return nil
+}
