@@ -19,8 +19,15 @@ const (
 	fetchTestLink = 312e6 // bytes/s of all
 )
 
+// fetchPeriod is after how many bytes the objects of the tests repeat: no multiple of a
+// block or of a read.
+const fetchPeriod = 251 * 1021
+
 // fetchPattern is the byte at off of an object of the tests.
-func fetchPattern(off int64) byte { return byte(off ^ off>>9 ^ off>>18*5) }
+func fetchPattern(off int64) byte {
+	off %= fetchPeriod
+	return byte(off ^ off>>8 ^ off>>15)
+}
 
 // check reads n bytes at off and compares them.
 func (g *fetchRig) check(r *Reader, off int64, n int) {

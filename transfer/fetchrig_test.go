@@ -28,6 +28,7 @@ type fetchRig struct {
 	fetcher *Fetcher
 	remote  *Remote
 	server  *http.Server
+	bytes   []byte // of the object, one period and a write
 	conns   chan net.Conn
 	closed  chan struct{}
 
@@ -46,6 +47,9 @@ type fetchFault struct {
 	Bytes            int64 // sent before the cut or the stall
 }
 
+// fetchTestWrite is what the server sends at once.
+const fetchTestWrite = 64 << 10
+
 type fetchGet struct{ off, n int64 }
 
 func fetchSim(t *testing.T, size, memory int64, run func(t *testing.T, g *fetchRig)) {
@@ -53,6 +57,10 @@ func fetchSim(t *testing.T, size, memory int64, run func(t *testing.T, g *fetchR
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	synctest.Test(t, func(t *testing.T) {
 		g := &fetchRig{t: t, budget: mem.New(memory), arena: mem.NewArena(), conns: make(chan net.Conn), closed: make(chan struct{})}
+		g.bytes = make([]byte, fetchPeriod+fetchTestWrite)
+		for i := range g.bytes {
+			g.bytes[i] = fetchPattern(int64(i))
+		}
 		g.object = s3.Object{Key: "clip.bin", ETag: `"v1"`, Size: size}
 		g.key, g.etag = g.object.Key, g.object.ETag
 		g.server = &http.Server{Handler: g, ErrorLog: log.New(io.Discard, "", 0)}
@@ -219,13 +227,9 @@ func (g *fetchRig) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // send writes bytes at the pace of the connection and of the link.
 func (g *fetchRig) send(w io.Writer, r *http.Request, off, n int64) {
-	buf := make([]byte, 64<<10)
 	ready := time.Now()
 	for n > 0 && r.Context().Err() == nil {
-		p := buf[:min(n, int64(len(buf)))]
-		for i := range p {
-			p[i] = fetchPattern(off + int64(i))
-		}
+		p := g.bytes[off%fetchPeriod:][:min(n, fetchTestWrite)]
 		ready = ready.Add(fetchTestTime(len(p), fetchTestConn))
 		g.mu.Lock()
 		if now := time.Now(); g.free.Before(now) {
