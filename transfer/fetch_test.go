@@ -11,22 +11,20 @@ import (
 
 	"s3mount/internal/mem"
 	"s3mount/internal/s3"
+	"s3mount/internal/s3/s3test"
 )
 
 const (
 	fetchTestTrip = 30 * time.Millisecond
-	fetchTestConn = 50e6  // bytes/s of a connection
-	fetchTestLink = 312e6 // bytes/s of all
+	fetchTestConn = 50_000_000  // bytes/s of a connection
+	fetchTestLink = 312_000_000 // bytes/s of all
 )
 
-// fetchPeriod is after how many bytes the objects of the tests repeat: no multiple of a
-// block or of a read.
-const fetchPeriod = 251 * 1021
-
-// fetchPattern is the byte at off of an object of the tests.
+// fetchPattern is the byte at off of the object.
 func fetchPattern(off int64) byte {
-	off %= fetchPeriod
-	return byte(off ^ off>>8 ^ off>>15)
+	var p [1]byte
+	s3test.Pattern{}.ReadAt(p[:], off)
+	return p[0]
 }
 
 // check reads n bytes at off and compares them.
@@ -73,7 +71,7 @@ func (g *fetchRig) sequential(r *Reader, off, n int64, step int) {
 }
 
 func TestReadSequentialFillsTheLink(t *testing.T) {
-	fetchSim(t, 512<<20, 256<<20, func(t *testing.T, g *fetchRig) {
+	fetchSim(t, 384<<20, 256<<20, func(t *testing.T, g *fetchRig) {
 		g.warm(1)
 		r := g.fetcher.NewReader(g.remote)
 		defer r.Close()
@@ -130,7 +128,7 @@ func TestReadScrubbing(t *testing.T) {
 			wg.Go(func() {
 				r := g.fetcher.NewReader(g.remote)
 				defer r.Close()
-				for j := range int64(4) {
+				for j := range int64(2) {
 					g.play(t, r, (i*7+j*13)%29*(128<<20)+i*77777)
 				}
 			})
@@ -167,7 +165,7 @@ func TestReadManyStreamsStayInTheBudget(t *testing.T) {
 		defer r.Close()
 		var wg sync.WaitGroup
 		for i := range int64(16) {
-			wg.Go(func() { g.sequential(r, i*(256<<20), 16<<20, 128<<10) })
+			wg.Go(func() { g.sequential(r, i*(256<<20), 6<<20, 128<<10) })
 		}
 		wg.Wait()
 		if n := g.arena.InUse(); n > 64<<20 {
@@ -177,16 +175,13 @@ func TestReadManyStreamsStayInTheBudget(t *testing.T) {
 }
 
 func TestReadResumesBrokenBodies(t *testing.T) {
-	fetchSim(t, 64<<20, 256<<20, func(t *testing.T, g *fetchRig) {
+	fetchSim(t, 24<<20, 256<<20, func(t *testing.T, g *fetchRig) {
 		rnd := rand.New(rand.NewPCG(1, 2))
-		var mu sync.Mutex
-		g.fault(func(n int, off, length int64) *fetchFault {
-			mu.Lock()
-			defer mu.Unlock()
+		g.fault(func(count int, n int64) *s3test.Fault {
 			if rnd.IntN(2) == 0 {
 				return nil
 			}
-			return &fetchFault{Cut: true, Bytes: rnd.Int64N(length)}
+			return &s3test.Fault{Cut: true, After: rnd.Int64N(n)}
 		})
 		r := g.fetcher.NewReader(g.remote)
 		defer r.Close()
@@ -199,11 +194,11 @@ func TestReadResumesBrokenBodies(t *testing.T) {
 
 func TestReadGoesOnAfterAStall(t *testing.T) {
 	fetchSim(t, 8<<20, 256<<20, func(t *testing.T, g *fetchRig) {
-		g.fault(func(n int, off, length int64) *fetchFault {
-			if n > 1 {
+		g.fault(func(count int, n int64) *s3test.Fault {
+			if count > 1 {
 				return nil
 			}
-			return &fetchFault{Stall: true, Bytes: 100_000}
+			return &s3test.Fault{Stall: true, After: 100_000}
 		})
 		r := g.fetcher.NewReader(g.remote)
 		defer r.Close()
@@ -222,11 +217,11 @@ func TestReadSurvivesAnOutage(t *testing.T) {
 	for _, outage := range []time.Duration{20 * time.Second, 10 * time.Minute} {
 		fetchSim(t, 8<<20, 256<<20, func(t *testing.T, g *fetchRig) {
 			began := time.Now()
-			g.fault(func(n int, off, length int64) *fetchFault {
+			g.fault(func(count int, n int64) *s3test.Fault {
 				if time.Since(began) > outage {
 					return nil
 				}
-				return &fetchFault{Down: true}
+				return &s3test.Fault{Drop: true}
 			})
 			r := g.fetcher.NewReader(g.remote)
 			defer r.Close()
@@ -260,7 +255,7 @@ func TestReadOfAChangedObjectIsStale(t *testing.T) {
 
 func TestReadNoticesAChangeThatTheServerDoesNot(t *testing.T) {
 	fetchSim(t, 64<<20, 256<<20, func(t *testing.T, g *fetchRig) {
-		g.fault(func(n int, off, length int64) *fetchFault { return &fetchFault{Careless: true} })
+		g.server.IgnoreConditions(true)
 		r := g.fetcher.NewReader(g.remote)
 		defer r.Close()
 		g.check(r, 0, 4096)
@@ -278,9 +273,9 @@ func TestReadChangedInTheMiddle(t *testing.T) {
 	fetchSim(t, 256<<20, 256<<20, func(t *testing.T, g *fetchRig) {
 		r := g.fetcher.NewReader(g.remote)
 		defer r.Close()
-		g.sequential(r, 0, 32<<20, 128<<10)
+		g.sequential(r, 0, 16<<20, 128<<10)
 		g.overwrite()
-		for off := int64(32 << 20); ; off += 128 << 10 {
+		for off := int64(16 << 20); ; off += 128 << 10 {
 			c, err := r.Read(t.Context(), off, 128<<10)
 			if errors.Is(err, ErrStale) {
 				return
@@ -315,7 +310,7 @@ func TestReadInterruptedGoesOn(t *testing.T) {
 func TestReadCancelsWhatNobodyWants(t *testing.T) {
 	fetchSim(t, 1<<30, 256<<20, func(t *testing.T, g *fetchRig) {
 		r := g.fetcher.NewReader(g.remote)
-		g.sequential(r, 0, 64<<20, 128<<10) // the window is wide now
+		g.sequential(r, 0, 32<<20, 128<<10) // the window is wide now
 		if g.fetcher.Stats().Flights < 4 {
 			t.Fatalf("%d requests under way, want several", g.fetcher.Stats().Flights)
 		}
@@ -331,7 +326,7 @@ func TestReadGivesUpWindowsThatWereLeft(t *testing.T) {
 	fetchSim(t, 1<<30, 256<<20, func(t *testing.T, g *fetchRig) {
 		r := g.fetcher.NewReader(g.remote)
 		defer r.Close()
-		g.sequential(r, 0, 32<<20, 128<<10)
+		g.sequential(r, 0, 8<<20, 128<<10)
 		time.Sleep(fetchIdle + 2*fetchSweep)
 		if s := g.fetcher.Stats(); s.Refs != 0 {
 			t.Errorf("an idle reader holds %d blocks", s.Refs)
@@ -380,12 +375,12 @@ func TestReadEdges(t *testing.T) {
 func TestReadDeadlockFreeWithLittleMemory(t *testing.T) {
 	fetchSim(t, 1<<30, 8<<20, func(t *testing.T, g *fetchRig) {
 		var wg sync.WaitGroup
-		for i := range uint64(24) {
+		for i := range uint64(16) {
 			wg.Go(func() {
 				rnd := rand.New(rand.NewPCG(i, 3))
 				r := g.fetcher.NewReader(g.remote)
 				defer r.Close()
-				for range 20 {
+				for range 10 {
 					g.check(r, rnd.Int64N(64<<20), rnd.IntN(1<<20)+1)
 				}
 			})
@@ -418,11 +413,11 @@ func (m *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 
 func TestFill(t *testing.T) {
 	fetchSim(t, 40<<20, 64<<20, func(t *testing.T, g *fetchRig) {
-		g.fault(func(n int, off, length int64) *fetchFault {
-			if n%2 == 0 {
+		g.fault(func(count int, n int64) *s3test.Fault {
+			if count%2 == 0 {
 				return nil
 			}
-			return &fetchFault{Cut: true, Bytes: length / 3}
+			return &s3test.Fault{Cut: true, After: n / 3}
 		})
 		w := &memoryFile{p: make([]byte, g.object.Size)}
 		off, n := int64(12345), int64(30<<20)
