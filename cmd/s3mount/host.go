@@ -117,7 +117,10 @@ func (h *host) attend(ctx context.Context, s *session, ctl *control, signals <-c
 			}
 		case <-stop.ctx.Done():
 			cancel()
-			err, waiting = <-served, false
+			if err = <-served; !isOurMount(h.cfg.Mountpoint) {
+				err = nil // detached by the first signal, there was nothing left to unmount
+			}
+			waiting = false
 		}
 	}
 	left, drainErr := h.drain(s, ctl, stop, signals)
