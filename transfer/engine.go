@@ -299,7 +299,7 @@ func (f *File) Forget() {
 	list := f.retired
 	if f.clean != nil {
 		list = append(list, f.clean)
-		f.clean = publishedContent(s3.Object{Size: f.clean.ext.Size()})
+		f.clean, f.over = publishedContent(s3.Object{Size: f.clean.ext.Size()}), true
 	}
 	f.retired = nil
 	f.mu.Unlock()

@@ -45,6 +45,7 @@ type File struct {
 	retired          []*content       // former versions that a read may still use
 	moved            []journal.Object // objects under former names, to delete after publication
 
+	over               bool               // unlinked, and its bytes are gone
 	publishing         *content           // on its way into the bucket
 	paused             bool               // no new publication may begin
 	completing         bool               // the request that makes it visible is on its way
@@ -142,14 +143,19 @@ func (f *File) Object() *s3.Object {
 	return f.object
 }
 
-// OpenHandle counts an open descriptor.
-func (f *File) OpenHandle(write bool) {
+// OpenHandle counts an open descriptor. It fails with ErrStale when the file was
+// unlinked or replaced and nothing of it is left.
+func (f *File) OpenHandle(write bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.over {
+		return ErrStale
+	}
 	f.handles++
 	if write {
 		f.writers++
 	}
+	return nil
 }
 
 // Read returns up to n bytes at off; less only at the end of the file.

@@ -363,8 +363,7 @@ func (f *File) release() {
 		if f.clean != nil {
 			old = append(old, f.clean)
 		}
-		f.chain = nil
-		f.clean = publishedContent(s3.Object{})
+		f.chain, f.clean, f.over = nil, publishedContent(s3.Object{}), true
 	}
 	f.mu.Unlock()
 	for _, c := range old {

@@ -60,7 +60,9 @@ func (n *Node) truncate(ctx context.Context, size int64) error {
 	if err != nil {
 		return err
 	}
-	f.OpenHandle(true)
+	if err := f.OpenHandle(true); err != nil {
+		return err
+	}
 	defer f.CloseHandle(true)
 	if err := f.Truncate(ctx, size); err != nil {
 		return err

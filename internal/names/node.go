@@ -332,7 +332,9 @@ func (n *Node) Open(ctx context.Context, write, trunc bool) (f *transfer.File, k
 	if err := n.archived(); err != nil && !trunc {
 		return nil, false, err
 	}
-	f.OpenHandle(write)
+	if err := f.OpenHandle(write); err != nil {
+		return nil, false, err
+	}
 	if trunc {
 		if err := f.Truncate(ctx, 0); err != nil {
 			f.CloseHandle(write)

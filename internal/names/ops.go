@@ -70,7 +70,9 @@ func (t *Tree) create(p string, kind Kind, meta transfer.Meta) (*Node, *transfer
 	if err != nil {
 		return nil, nil, err
 	}
-	f.OpenHandle(true)
+	if err := f.OpenHandle(true); err != nil {
+		return nil, nil, err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if old := t.nodes[p]; old != nil {
