@@ -288,22 +288,12 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// Forget ends the use of a file that nobody knows any more and that is published.
+// Forget ends the use of a file that is published or unlinked, and that nobody can
+// open any more.
 func (f *File) Forget() {
 	f.eng.forget(f)
 	f.mu.Lock()
-	if f.handles > 0 || len(f.chain) > 0 {
-		f.mu.Unlock()
-		return
-	}
-	list := f.retired
-	if f.clean != nil {
-		list = append(list, f.clean)
-		f.clean, f.over = publishedContent(s3.Object{Size: f.clean.ext.Size()}), true
-	}
-	f.retired = nil
+	f.forgotten = true
 	f.mu.Unlock()
-	for _, c := range list {
-		c.close()
-	}
+	f.release()
 }

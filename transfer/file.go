@@ -45,7 +45,7 @@ type File struct {
 	retired          []*content       // former versions that a read may still use
 	moved            []journal.Object // objects under former names, to delete after publication
 
-	over               bool               // unlinked, and its bytes are gone
+	forgotten          bool               // nobody can open it any more
 	publishing         *content           // on its way into the bucket
 	paused             bool               // no new publication may begin
 	completing         bool               // the request that makes it visible is on its way
@@ -133,7 +133,7 @@ func (f *File) Dirty() bool {
 func (f *File) InUse() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.chain) > 0 || f.handles > 0
+	return f.key != "" && len(f.chain) > 0 || f.handles > 0
 }
 
 // Object is the version in the bucket, nil when there is none under this name.
@@ -143,12 +143,12 @@ func (f *File) Object() *s3.Object {
 	return f.object
 }
 
-// OpenHandle counts an open descriptor. It fails with ErrStale when the file was
-// unlinked or replaced and nothing of it is left.
+// OpenHandle counts an open descriptor. It fails with ErrStale when the file's
+// bytes were given back: who has just looked it up has to look again.
 func (f *File) OpenHandle(write bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.over {
+	if f.forgotten {
 		return ErrStale
 	}
 	f.handles++

@@ -349,7 +349,8 @@ func (f *File) CloseHandle(write bool) {
 	f.release()
 }
 
-// release lets go of what no descriptor needs any more.
+// release lets go of what no descriptor needs any more. An unlinked file's bytes
+// stay until it is forgotten: somebody may be about to open it.
 func (f *File) release() {
 	f.mu.Lock()
 	if f.handles > 0 {
@@ -358,12 +359,12 @@ func (f *File) release() {
 	}
 	old, doomed := f.retired, f.doomed
 	f.retired, f.doomed = nil, nil
-	if f.key == "" {
+	if f.forgotten && (f.key == "" || len(f.chain) == 0) {
 		old = append(old, f.chain...)
 		if f.clean != nil {
 			old = append(old, f.clean)
 		}
-		f.chain, f.clean, f.over = nil, publishedContent(s3.Object{}), true
+		f.chain, f.clean = nil, publishedContent(s3.Object{})
 	}
 	f.mu.Unlock()
 	for _, c := range old {
