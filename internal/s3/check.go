@@ -43,9 +43,8 @@ func (b *Bucket) probe(ctx context.Context) error {
 	_, err := b.api.Load().HeadBucket(ctx, &awss3.HeadBucketInput{Bucket: &b.cfg.Bucket})
 	if err != nil {
 		err = classify("HeadBucket", "", err)
-		clear := errors.Is(err, ErrNoBucket) || Retryable(err) || errors.Is(err, context.Canceled)
 		var e *Error
-		if clear || errors.As(err, &e) && e.Region != "" {
+		if Retryable(err) || errors.Is(err, context.Canceled) || errors.As(err, &e) && e.Region != "" {
 			return err
 		}
 	}

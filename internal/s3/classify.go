@@ -31,6 +31,7 @@ var kindOfCode = map[string]error{
 	"TokenRefreshRequired":        ErrCredentials,
 	"InvalidClientTokenId":        ErrCredentials,
 	"UnrecognizedClientException": ErrCredentials,
+	"XAdminUserNotFound":          ErrCredentials,
 	"PermanentRedirect":           ErrWrongRegion,
 	"TemporaryRedirect":           ErrWrongRegion,
 	"MovedPermanently":            ErrWrongRegion,
@@ -203,6 +204,12 @@ func isBroken(err error) bool {
 	var op *net.OpError
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, net.ErrClosed) || errors.As(err, &op)
+}
+
+// isReset: there was a connection, and the other side closed it.
+func isReset(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, ErrUnavailable) && !(errors.As(err, &op) && op.Op == "dial") && !isCertificateError(err)
 }
 
 func isCertificateError(err error) bool {

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -21,7 +19,6 @@ import (
 
 const (
 	defaultRegion   = "us-east-1"
-	maxAttempts     = 3
 	credentialsWait = 5 * time.Second
 )
 
@@ -178,26 +175,6 @@ func (b *Bucket) connect() {
 		o.DisableLogOutputChecksumValidationSkipped = true
 		o.Retryer = newRetryer()
 	}))
-}
-
-// newRetryer repeats a request a few times. There is no token bucket: whoever
-// asks (the publisher, the fetcher) has a limit and a patience of its own, and
-// a shared bucket would let one bad part starve a healthy one.
-func newRetryer() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = maxAttempts
-		o.RateLimiter = ratelimit.None
-		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(neverRetry)}, o.Retryables...)
-		o.Retryables = append(o.Retryables, retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{429: {}}})
-	})
-}
-
-// neverRetry knows the errors of a connection that stay what they are.
-func neverRetry(err error) aws.Ternary {
-	if isCertificateError(err) {
-		return aws.FalseTernary
-	}
-	return aws.UnknownTernary
 }
 
 // pathStyle decides between https://host/bucket and https://bucket.host.

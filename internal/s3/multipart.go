@@ -59,7 +59,7 @@ func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, n int32, 
 	}
 	out, err := b.api.Load().UploadPart(ctx, in, unsigned)
 	if err != nil {
-		return Part{}, ofUpload(classify("UploadPart", key, err))
+		return Part{}, b.explainPartReset(ctx, key, uploadID, ofUpload(classify("UploadPart", key, err)))
 	}
 	return uploaded("UploadPart", key, Part{Number: n, ETag: quoted(out.ETag), Size: size, CRC64NVME: crc})
 }
@@ -79,6 +79,21 @@ func (b *Bucket) UploadPartCopy(ctx context.Context, key, uploadID string, n int
 		return Part{}, &Error{Op: "UploadPartCopy", Key: key, Kind: ErrServer, Detail: "empty answer"}
 	}
 	return uploaded("UploadPartCopy", key, Part{Number: n, ETag: quoted(out.CopyPartResult.ETag), Size: size})
+}
+
+// explainPartReset finds out whether the connection broke because the upload is
+// gone; see explainReset.
+func (b *Bucket) explainPartReset(ctx context.Context, key, uploadID string, failed error) error {
+	if !isReset(failed) {
+		return failed
+	}
+	_, err := b.api.Load().ListParts(ctx, &awss3.ListPartsInput{
+		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, MaxParts: aws.Int32(1), RequestPayer: b.payer(),
+	})
+	if err = ofUpload(classify("UploadPart", key, err)); errors.Is(err, ErrNoUpload) {
+		return err
+	}
+	return failed
 }
 
 func uploaded(op, key string, p Part) (Part, error) {
@@ -120,7 +135,8 @@ func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Par
 	}
 	out, err := b.api.Load().CompleteMultipartUpload(ctx, in)
 	if err != nil {
-		return Object{}, ofUpload(classify("CompleteMultipartUpload", key, err))
+		err = ofUpload(classify("CompleteMultipartUpload", key, err))
+		return Object{}, goneMeansChanged(err, c)
 	}
 	return b.written(key, out.ETag, out.VersionId, size)
 }

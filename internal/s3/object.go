@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -58,9 +59,19 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size i
 		err = classify("PutObject", key, err)
 	}
 	if err != nil {
-		return Object{}, b.explainReset(ctx, key, c, err)
+		return Object{}, b.explainReset(ctx, key, c, goneMeansChanged(err, c))
 	}
 	return b.written(key, out.ETag, out.VersionId, size)
+}
+
+// goneMeansChanged: to If-Match on an object that does not exist, some servers
+// answer 404 and others 412. Here it is ErrPrecondition.
+func goneMeansChanged(err error, c Cond) error {
+	var e *Error
+	if c.IfMatch != "" && errors.As(err, &e) && e.Kind == ErrNotFound {
+		e.Kind = ErrPrecondition
+	}
+	return err
 }
 
 // explainReset: a server that refuses a precondition may close the connection
@@ -70,7 +81,7 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size i
 // any ErrPrecondition, since requests are repeated.)
 func (b *Bucket) explainReset(ctx context.Context, key string, c Cond, failed error) error {
 	conditional := c.IfNoneMatch || c.IfMatch != ""
-	if !conditional || !errors.Is(failed, ErrUnavailable) {
+	if !conditional || !isReset(failed) {
 		return failed
 	}
 	o, err := b.Head(ctx, key)
@@ -85,6 +96,31 @@ func (b *Bucket) explainReset(ctx context.Context, key string, c Cond, failed er
 // Copy copies within the bucket, on the server, up to 5 GiB. srcETag, when not
 // empty, must still be the source's. A nil replace keeps the properties.
 func (b *Bucket) Copy(ctx context.Context, srcKey, srcETag, dstKey string, replace *Properties, c Cond) (Object, error) {
+	if strings.HasSuffix(srcKey, "/") {
+		return b.copyMarker(ctx, srcKey, srcETag, dstKey, replace, c)
+	}
+	return b.copyObject(ctx, srcKey, srcETag, dstKey, replace, c)
+}
+
+// copyMarker writes the marker of a directory anew: servers that keep it as a
+// directory cannot copy it.
+func (b *Bucket) copyMarker(ctx context.Context, srcKey, srcETag, dstKey string, replace *Properties, c Cond) (Object, error) {
+	o, err := b.Head(ctx, srcKey)
+	switch {
+	case err != nil:
+		return Object{}, err
+	case o.Size > 0:
+		return b.copyObject(ctx, srcKey, srcETag, dstKey, replace, c)
+	case srcETag != "" && !sameETag(o.ETag, srcETag):
+		return Object{}, &Error{Op: "CopyObject", Key: dstKey, Kind: ErrPrecondition, Detail: "the source changed"}
+	}
+	if replace == nil {
+		replace = &o.Props
+	}
+	return b.Put(ctx, dstKey, strings.NewReader(""), 0, nil, *replace, c)
+}
+
+func (b *Bucket) copyObject(ctx context.Context, srcKey, srcETag, dstKey string, replace *Properties, c Cond) (Object, error) {
 	in := &awss3.CopyObjectInput{
 		Bucket: &b.cfg.Bucket, Key: &dstKey, CopySource: aws.String(b.copySource(srcKey)), CopySourceIfMatch: str(srcETag),
 		RequestPayer: b.payer(), StorageClass: b.storageClass(replace), ACL: types.ObjectCannedACL(b.cfg.ACL),
