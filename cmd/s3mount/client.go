@@ -28,25 +28,43 @@ func newClient(rec record) *client {
 var errGone = errors.New("the process of the mount is gone")
 
 func (c *client) call(ctx context.Context, method, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://mount"+path, nil)
+	finish, err := c.ask(ctx, method, path, out)
 	if err != nil {
 		return err
 	}
+	return finish()
+}
+
+// ask returns when the mount has begun to answer, and finish when it has
+// answered.
+func (c *client) ask(ctx context.Context, method, path string, out any) (finish func() error, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://mount"+path, nil)
+	if err != nil {
+		return nil, err
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("%w (%v)", errGone, err)
+		return nil, gone(ctx, err)
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the mount at %s answers %s", c.rec.Mountpoint, resp.Status)
+		resp.Body.Close()
+		return nil, fmt.Errorf("the mount at %s answers %s", c.rec.Mountpoint, resp.Status)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("%w (%v)", errGone, err)
+	return func() error {
+		defer resp.Body.Close()
+		if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+			return gone(ctx, err)
+		}
+		return nil
+	}, nil
+}
+
+// gone tells a time limit of our own from a process that ended.
+func gone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	return nil
+	return fmt.Errorf("%w (%v)", errGone, err)
 }
 
 func (c *client) status(ctx context.Context) (mountStatus, error) {
@@ -76,9 +94,16 @@ func notYet(files int) string {
 	return plural(files, "file") + " are not in the bucket yet"
 }
 
-// end returns when the mount has ended.
-func (c *client) end(ctx context.Context) (outcome, error) {
+// watchEnd returns when the mount knows that somebody waits for its end, and
+// wait when it has ended.
+func (c *client) watchEnd(ctx context.Context) (wait func() (outcome, error), err error) {
 	var o outcome
-	err := c.call(ctx, http.MethodGet, "/end", &o)
-	return o, err
+	finish, err := c.ask(ctx, http.MethodGet, "/end", &o)
+	if err != nil {
+		return nil, err
+	}
+	return func() (outcome, error) {
+		err := finish()
+		return o, err
+	}, nil
 }

@@ -43,7 +43,8 @@ type controlled interface {
 
 // control answers the other commands on a unix socket with JSON over HTTP:
 // GET /status, POST /wait?path=P (answers when it is in the bucket), and
-// GET /end (answers when the mount has ended, with how). Whoever may open the
+// GET /end (begins to answer at once, and ends when the mount has ended, with
+// how: who unmounts asks before, since the end may come at once). Whoever may open the
 // socket owns the mount; no other check is made.
 type control struct {
 	rec     record
@@ -137,6 +138,10 @@ func (c *control) serveWait(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *control) serveEnd(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if http.NewResponseController(w).Flush() != nil {
+		return
+	}
 	select {
 	case <-c.ended:
 	case <-r.Context().Done():

@@ -89,15 +89,12 @@ func TestControl(t *testing.T) {
 		t.Errorf("wait with a time limit: %v", err)
 	}
 
-	waited, ended := make(chan error, 1), make(chan outcome, 1)
+	waited := make(chan error, 1)
 	go func() { waited <- c.wait(context.Background(), "day1") }()
-	go func() {
-		o, err := c.end(context.Background())
-		if err != nil {
-			o.Error = err.Error()
-		}
-		ended <- o
-	}()
+	end, err := c.watchEnd(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	close(s.uploaded)
 	if err := <-waited; err != nil {
 		t.Errorf("wait: %v", err)
@@ -107,14 +104,8 @@ func TestControl(t *testing.T) {
 		t.Errorf("status = %+v, want draining and nothing left", st)
 	}
 	ctl.finish(outcome{FilesLeft: 3, Error: "e"})
-	select {
-	case o := <-ended:
-		// The question may have come after the end: then the mount is gone.
-		if o != (outcome{3, "e"}) && !strings.Contains(o.Error, errGone.Error()) {
-			t.Errorf("end = %+v", o)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("end does not answer")
+	if o, err := end(); err != nil || o != (outcome{3, "e"}) {
+		t.Errorf("end = %+v, %v", o, err)
 	}
 	if _, err := c.status(t.Context()); !errors.Is(err, errGone) {
 		t.Errorf("status after the end: %v, want errGone", err)

@@ -33,30 +33,32 @@ func (h *host) run(ctx context.Context, ready func()) error {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s, err := h.start(ctx, cancel, signals)
+	var ctl *control
+	forget := func() {}
+	s, err := h.start(ctx, cancel, signals, func(s *session) { ctl, forget = h.register(s) })
+	defer func() { forget() }()
 	if err != nil {
+		if ctl != nil {
+			ctl.finish(outcome{Error: oneLine(explain(err))})
+		}
 		return err
 	}
-	ctl, forget, err := h.register(s)
-	if err != nil {
-		h.log.Warn("status, wait and umount will not find this mount", "err", err)
-	}
-	defer forget()
 	h.log.release()
 	h.log.Info("mounted", "bucket", h.cfg.target().String(), "mountpoint", h.cfg.Mountpoint, "version", buildVersion())
 	ready()
 	return h.attend(ctx, s, ctl, signals)
 }
 
-// start mounts. A signal meanwhile cancels and gives up.
-func (h *host) start(ctx context.Context, cancel func(), signals <-chan os.Signal) (*session, error) {
+// start mounts; register is called before anybody can see the mount. A signal
+// meanwhile cancels and gives up.
+func (h *host) start(ctx context.Context, cancel func(), signals <-chan os.Signal, register func(*session)) (*session, error) {
 	type result struct {
 		s   *session
 		err error
 	}
 	started := make(chan result, 1)
 	go func() {
-		s, err := start(ctx, h.cfg, h.log.Logger)
+		s, err := start(ctx, h.cfg, h.log.Logger, register)
 		started <- result{s, err}
 	}()
 	select {
@@ -72,15 +74,25 @@ func (h *host) start(ctx context.Context, cancel func(), signals <-chan os.Signa
 	}
 }
 
-// register makes the mount known to the other commands.
-func (h *host) register(s *session) (*control, func(), error) {
+// register makes the mount known to the other commands. A mount that they cannot
+// find is a mount all the same.
+func (h *host) register(s *session) (*control, func()) {
+	ctl, forget, err := h.listen(s)
+	if err != nil {
+		h.log.Warn("status, wait and umount will not find this mount", "err", err)
+		return nil, func() {}
+	}
+	return ctl, forget
+}
+
+func (h *host) listen(s *session) (*control, func(), error) {
 	reg, err := openRegistry(registryDir(os.Getuid()))
 	if err != nil {
-		return nil, func() {}, err
+		return nil, nil, err
 	}
 	mountpoint, err := absolute(h.cfg.Mountpoint)
 	if err != nil {
-		return nil, func() {}, err
+		return nil, nil, err
 	}
 	rec := record{
 		Mountpoint: mountpoint, Bucket: h.cfg.Bucket, Prefix: h.cfg.Prefix, Endpoint: safeURL(h.cfg.S3.Endpoint), CacheDir: h.cfg.CacheDir,
@@ -88,11 +100,11 @@ func (h *host) register(s *session) (*control, func(), error) {
 	}
 	ctl, err := listenControl(rec, s)
 	if err != nil {
-		return nil, func() {}, err
+		return nil, nil, err
 	}
 	if err := reg.add(rec); err != nil {
 		ctl.finish(outcome{Error: err.Error()})
-		return nil, func() {}, err
+		return nil, nil, err
 	}
 	return ctl, func() { reg.remove(rec) }, nil
 }

@@ -38,9 +38,9 @@ type session struct {
 	server  *mountfs.Server
 }
 
-// start opens the bucket, the engine and the names, and mounts. It returns when
-// the mount answers; on an error nothing is mounted.
-func start(ctx context.Context, cfg mountConfig, log *slog.Logger) (*session, error) {
+// start opens the bucket, the engine and the names, calls ready, and mounts. It
+// returns when the mount answers; on an error nothing is mounted.
+func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*session)) (*session, error) {
 	debug.SetMemoryLimit(heapLimit)
 	bucket, err := s3.Open(ctx, cfg.S3)
 	if err != nil {
@@ -73,6 +73,7 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger) (*session, er
 		Bucket: bucket, Engine: s.engine, Prefix: cfg.Prefix, TTL: cfg.ListTTL, Default: owner,
 		Umask: cfg.Umask, ReadOnly: cfg.ReadOnly, Log: log,
 	}, recovered)
+	ready(s)
 	s.server, err = mountfs.Mount(s.tree, mountfs.Options{
 		Mountpoint: cfg.Mountpoint, Source: "s3mount:" + cfg.Bucket + "/" + cfg.Prefix,
 		AllowOther: cfg.AllowOther, ReadOnly: cfg.ReadOnly, Debug: cfg.Debug, Log: log,

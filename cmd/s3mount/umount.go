@@ -36,19 +36,19 @@ func (c umountCmd) Run(ctx context.Context, std streams) error {
 	if stale, _ := mountfs.Stale(mountpoint); stale {
 		return c.detachDead(mountpoint, std)
 	}
-	if !isOurMount(mountpoint) {
-		if running {
-			return c.await(ctx, newClient(rec), std) // unmounted before, still uploading
-		}
+	ours := isOurMount(mountpoint)
+	switch {
+	case !ours && !running:
 		return &problem{cause: mountpoint + " is no mountpoint of s3mount", remedy: "see the mounts with: s3mount status"}
-	}
-	if err := c.detach(mountpoint); err != nil {
-		return err
-	}
-	if !running {
+	case !running:
+		if err := c.detach(mountpoint); err != nil {
+			return err
+		}
 		return &problem{cause: "unmounted " + mountpoint + ", but its process is not one of this user", remedy: "run s3mount wait as the user who mounted"}
+	case !ours:
+		return c.await(ctx, newClient(rec), std, func() error { return nil }) // unmounted before, still uploading
 	}
-	return c.await(ctx, newClient(rec), std)
+	return c.await(ctx, newClient(rec), std, func() error { return c.detach(mountpoint) })
 }
 
 func (c umountCmd) detachDead(mountpoint string, std streams) error {
@@ -73,23 +73,29 @@ func (c umountCmd) detach(mountpoint string) error {
 	return err
 }
 
-// await returns when the mount's process has published everything.
-func (c umountCmd) await(ctx context.Context, mount *client, std streams) error {
+// await unmounts, and returns when the mount's process has published
+// everything.
+func (c umountCmd) await(ctx context.Context, mount *client, std streams, detach func() error) error {
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}
+	wait, asked := mount.watchEnd(ctx)
+	if err := detach(); err != nil {
+		return err
+	}
+	if asked != nil {
+		return goneProblem(mount.rec, asked)
+	}
 	stop := follow(ctx, mount, newProgress(std.err))
-	o, err := mount.end(ctx)
+	o, err := wait()
 	stop()
 	switch {
 	case ctx.Err() != nil:
 		return &problem{cause: "unmounted, but not everything is in the bucket yet", remedy: "it goes on in the background, see s3mount status " + mount.rec.Mountpoint, err: ctx.Err()}
-	case errors.Is(err, errGone) && !processLives(mount.rec.PID):
-		return goneProblem(mount.rec, err)
 	case err != nil:
-		return err
+		return goneProblem(mount.rec, err)
 	case o.Error != "":
 		return errors.New(o.Error)
 	}
