@@ -163,6 +163,7 @@ type listResult struct {
 		Size int64
 		ETag string
 	}
+	EncodingType          string
 	IsTruncated           bool
 	NextContinuationToken string
 }
@@ -181,9 +182,11 @@ func (c client) list(bucket, prefix string) (map[string]int64, error) {
 			return nil, err
 		}
 		for _, o := range r.Contents {
-			key, err := url.QueryUnescape(o.Key)
-			if err != nil {
-				return nil, err
+			key := o.Key
+			if r.EncodingType == "url" { // not every server does as it is asked
+				if key, err = url.QueryUnescape(key); err != nil {
+					return nil, err
+				}
 			}
 			keys[key] = o.Size
 		}
