@@ -43,8 +43,8 @@ type call struct {
 	log         *Request
 }
 
-// serve answers one request.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers one request; it lets the fake stand behind a real socket too.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := s.newCall(r)
 	out := &answer{ResponseWriter: w, s: s, r: r}
 	s.mu.Lock()

@@ -66,7 +66,7 @@ func New() *Server {
 	s.mu.versions = map[string]*object{}
 	s.mu.uploads = map[string]*upload{}
 	s.mu.minPart = 5 << 20
-	s.http.Handler = http.HandlerFunc(s.serve)
+	s.http.Handler = s
 	s.serving.Add(1)
 	go func() {
 		defer s.serving.Done()
