@@ -68,7 +68,7 @@ func startEmbedded(t *testing.T) s3.Config {
 }
 
 // minioBinary finds the server that `make tools` builds.
-func minioBinary(t *testing.T) string {
+func minioBinary(t testing.TB) string {
 	t.Helper()
 	if path, err := exec.LookPath("minio"); err == nil {
 		return path
@@ -84,7 +84,7 @@ func minioBinary(t *testing.T) string {
 	return ""
 }
 
-func startMinIO(t *testing.T) s3.Config {
+func startMinIO(t testing.TB) s3.Config {
 	t.Helper()
 	binary := minioBinary(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -114,7 +114,7 @@ func startMinIO(t *testing.T) s3.Config {
 }
 
 // createBucket tries until the server has started.
-func createBucket(t *testing.T, c s3.Config) error {
+func createBucket(t testing.TB, c s3.Config) error {
 	t.Helper()
 	api := awss3.New(awss3.Options{
 		Region: c.Region, BaseEndpoint: aws.String(c.Endpoint), UsePathStyle: true, RetryMaxAttempts: 1,
