@@ -114,7 +114,9 @@ func TestForbidden(t *testing.T) {
 
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "s3mount/...").Output()
+	list := exec.Command("go", "list", "-json=ImportPath,Imports", "s3mount/...")
+	list.Dir = world.source // the embedded server changes the working directory
+	out, err := list.Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {

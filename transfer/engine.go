@@ -10,7 +10,9 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -49,9 +51,11 @@ type Options struct {
 	// Default is what files carry that say nothing themselves.
 	Default Meta
 
-	// Published is called after an object was written, with the objects that go
-	// because of it; Deleted after late deletions. Both without any lock.
+	// Published is called when an object was written, before the file counts as
+	// published, with the objects that go because of it; Settled afterwards; Deleted
+	// after late deletions. All without any lock.
 	Published func(f *File, o s3.Object, gone []journal.Object)
+	Settled   func(f *File)
 	Deleted   func(gone []journal.Object)
 }
 
@@ -70,10 +74,10 @@ type Engine struct {
 	seq     atomic.Uint64
 	sent    atomic.Int64 // bytes that the bucket has taken
 
-	mu      sync.Mutex
-	pending map[*File]bool
-	local   []localCopy   // published contents whose bytes are still here, oldest first
-	freed   chan struct{} // closed and replaced when spool room may be free
+	mu    sync.Mutex
+	dirty map[*File]bool // files with content that is not published
+	local []localCopy    // published contents whose bytes are still here, oldest first
+	freed chan struct{}  // closed and replaced when spool room may be free
 }
 
 type localCopy struct {
@@ -92,16 +96,16 @@ func New(o Options) *Engine {
 	e := &Engine{
 		opts: o, bucket: o.Bucket, fetcher: o.Fetcher, journal: o.Journal, log: o.Log,
 		layout: plan.Layout{Fixed: o.PartSize}, queue: newQueue(), sender: &sender{limit: o.Parallel},
-		pending: map[*File]bool{}, freed: make(chan struct{}),
+		dirty: map[*File]bool{}, freed: make(chan struct{}),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e
 }
 
-// OnPublished sets what is called after an object was written or deleted; see
-// Options. It must be set before the first file is made.
-func (e *Engine) OnPublished(published func(f *File, o s3.Object, gone []journal.Object), deleted func([]journal.Object)) {
-	e.opts.Published, e.opts.Deleted = published, deleted
+// Observe sets who hears of what was written and deleted; see Options. It must be
+// called before the first file is made.
+func (e *Engine) Observe(published func(f *File, o s3.Object, gone []journal.Object), settled func(*File), deleted func([]journal.Object)) {
+	e.opts.Published, e.opts.Settled, e.opts.Deleted = published, settled, deleted
 }
 
 func (e *Engine) nextSeq() uint64 { return e.seq.Add(1) }
@@ -112,8 +116,9 @@ func (e *Engine) nextSeq() uint64 { return e.seq.Add(1) }
 func (e *Engine) reserve(ctx context.Context, s *journal.File, n int64) error {
 	for n > 0 {
 		e.mu.Lock()
-		freed, busy := e.freed, len(e.pending) > 0
+		freed := e.freed
 		e.mu.Unlock()
+		busy := len(e.Pending()) > 0
 		err := s.Reserve(n)
 		if err == nil || !errors.Is(err, ErrSpoolFull) {
 			return err
@@ -182,56 +187,78 @@ func (e *Engine) signalFreed() {
 	e.freed = make(chan struct{})
 }
 
-func (e *Engine) pendingAdd(f *File) {
+func (e *Engine) dirtyAdd(f *File) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.pending[f] = true
+	e.dirty[f] = true
 }
 
-func (e *Engine) pendingRemove(f *File) {
+func (e *Engine) dirtyRemove(f *File) {
 	e.mu.Lock()
-	delete(e.pending, f)
+	delete(e.dirty, f)
 	e.mu.Unlock()
 	e.signalFreed()
 }
 
-// Pending is the files whose closed content is not in the bucket yet.
-func (e *Engine) Pending() []*File {
+func (e *Engine) dirtyFiles() []*File {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var out []*File
-	for f := range e.pending {
-		out = append(out, f)
-	}
-	return out
+	return slices.Collect(maps.Keys(e.dirty))
 }
 
-// hastenAll ends the pause of every pending file below prefix.
-func (e *Engine) hastenAll(prefix string) []*File {
-	var out []*File
-	for _, f := range e.Pending() {
+// Pending is the files whose closed content is not in the bucket yet.
+func (e *Engine) Pending() []*File {
+	return slices.DeleteFunc(e.dirtyFiles(), func(f *File) bool {
 		f.mu.Lock()
-		if f.ticket != nil && strings.HasPrefix(f.key, prefix) {
-			e.queue.hasten(f.ticket)
-			out = append(out, f)
-		}
+		defer f.mu.Unlock()
+		return f.key == "" || len(f.chain) == 0 || !f.chain[0].frozen && !f.closed()
+	})
+}
+
+// closed tells whether the journal has the newest content as it is: every
+// descriptor that wrote was closed or flushed. The caller holds f.mu.
+func (f *File) closed() bool {
+	c := f.head()
+	return c.rec != nil && c.durable == c.changes && c.inflight == 0
+}
+
+// hasten ends the pause before the publication of what is closed, below prefix. It
+// returns the generation to wait for; false where there is none.
+func (f *File) hasten(prefix string) (gen uint64, ok bool) {
+	f.mu.Lock()
+	if f.key == "" || len(f.chain) == 0 || !strings.HasPrefix(f.key, prefix) {
 		f.mu.Unlock()
+		return 0, false
 	}
-	return out
+	if f.closed() {
+		f.freeze()
+	}
+	gen, ok = f.frozenGen, f.chain[0].frozen
+	f.mu.Unlock()
+	f.enqueue(0)
+	return gen, ok
+}
+
+func (e *Engine) hastenAll(prefix string) {
+	for _, f := range e.dirtyFiles() {
+		f.hasten(prefix)
+	}
 }
 
 // Wait returns when all that is closed now, below prefix, is in the bucket.
 // Failures that a retry will not mend end it.
 func (e *Engine) Wait(ctx context.Context, prefix string) error {
-	var failed error
-	for _, f := range e.hastenAll(prefix) {
-		f.mu.Lock()
-		gen := f.frozenGen
-		if n := len(f.chain); n > 0 && !f.chain[n-1].frozen {
-			gen = f.frozenGen
+	gens := map[*File]uint64{}
+	for _, f := range e.dirtyFiles() {
+		if gen, ok := f.hasten(prefix); ok {
+			gens[f] = gen
 		}
-		f.mu.Unlock()
-		failed = errors.Join(failed, f.waitFor(ctx, gen, 0))
+	}
+	var failed error
+	for f, gen := range gens {
+		if err := f.waitFor(ctx, gen, 0); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%q: %w", f.Key(), err))
+		}
 	}
 	return failed
 }
@@ -278,7 +305,7 @@ func (e *Engine) Status() []State {
 // journal.
 func (e *Engine) Close() error {
 	e.stop()
-	for _, f := range e.Pending() {
+	for _, f := range e.dirtyFiles() {
 		f.mu.Lock()
 		f.cond.Broadcast()
 		f.mu.Unlock()

@@ -81,6 +81,7 @@ func (e *Engine) Create(key string, replaced *s3.Object, meta Meta) (*File, erro
 	}
 	c.changes = 1 // an empty file is a file
 	f.chain = []*content{c}
+	e.dirtyAdd(f)
 	return f, nil
 }
 
@@ -253,6 +254,7 @@ func (f *File) SetMeta(change func(m *Meta)) error {
 		c := derived(last)
 		c.changes = 1
 		f.chain = append(f.chain, c)
+		f.eng.dirtyAdd(f)
 		f.freeze()
 		last = c
 	}

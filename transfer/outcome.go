@@ -36,6 +36,9 @@ func (f *File) isPublished(ctx context.Context, c *content, key string) (o s3.Ob
 	return o, err == nil && o.Props.Meta[metaPublication] == c.born, err
 }
 
+// errRenewed: the precondition is another one now, the next try may succeed.
+var errRenewed = errors.New("the object at the key is another one now")
+
 // afterFailure prepares the next try where that needs more than patience.
 func (f *File) afterFailure(ctx context.Context, c *content, key string, err error) error {
 	f.mu.Lock()
@@ -47,7 +50,7 @@ func (f *File) afterFailure(ctx context.Context, c *content, key string, err err
 	}
 	f.mu.Unlock()
 	if errors.Is(err, s3.ErrPrecondition) && !lost {
-		return f.keepBoth(ctx, key, err)
+		return f.keepBoth(ctx, key)
 	}
 	if errors.Is(err, s3.ErrPrecondition) {
 		return fmt.Errorf("%w: %w", ErrConflict, err)
@@ -57,13 +60,13 @@ func (f *File) afterFailure(ctx context.Context, c *content, key string, err err
 
 // keepBoth is the way out when another client changed the object at key: its
 // version is copied to a name of its own, ours is published over it next.
-func (f *File) keepBoth(ctx context.Context, key string, failed error) error {
+func (f *File) keepBoth(ctx context.Context, key string) error {
 	theirs, err := f.eng.bucket.Head(ctx, key)
 	if errors.Is(err, s3.ErrNotFound) {
 		f.mu.Lock()
 		f.object = nil // deleted by the other client: ours is new
 		f.mu.Unlock()
-		return failed
+		return errRenewed
 	}
 	if err != nil {
 		return err
@@ -76,7 +79,7 @@ func (f *File) keepBoth(ctx context.Context, key string, failed error) error {
 			f.mu.Lock()
 			f.object = &theirs
 			f.mu.Unlock()
-			return failed
+			return errRenewed
 		}
 		if !errors.Is(err, s3.ErrPrecondition) {
 			return err
@@ -109,6 +112,37 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	f.mu.Lock()
 	o.Key, o.Size = key, c.ext.Size()
 	o.Props, o.HasProps = Properties(&c.meta, key, c.born), true
+	var gone []journal.Object
+	if f.key == key || f.key == "" {
+		gone = f.moved
+	}
+	f.mu.Unlock()
+	if f.eng.opts.Published != nil {
+		f.eng.opts.Published(f, o, gone)
+	}
+	var put []journal.Record
+	if len(gone) > 0 {
+		put = []journal.Record{{ID: journal.NewID(), Seq: f.eng.nextSeq(), NoContent: true, Delete: gone}}
+	}
+	f.saving.Lock()
+	err := f.eng.journal.Apply(put, c.id)
+	f.saving.Unlock()
+	if err != nil {
+		f.eng.log.Error("published, but the journal cannot note it; a restart repeats the check", "key", key, "err", err)
+	}
+	f.become(c, key, o, len(gone))
+	f.eng.keepLocal(f, c)
+	if len(put) > 0 {
+		return f.eng.deleteNow(ctx, &put[0])
+	}
+	return nil
+}
+
+// become moves the content from the chain to the clean version. The first gone of
+// the objects under former names are being deleted.
+func (f *File) become(c *content, key string, o s3.Object, gone int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.clean != nil {
 		f.retired = append(f.retired, f.clean)
 	}
@@ -122,29 +156,10 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	c.base, c.stream = nil, nil
 	f.chain, f.clean = f.chain[1:], c
 	f.doneGen, f.lastErr, f.failures = c.gen, nil, 0
-	var gone []journal.Object
+	f.moved = f.moved[gone:]
 	if f.key == key || f.key == "" {
-		f.object, gone, f.moved = &o, f.moved, nil
+		f.object = &o
 	} else {
 		f.moved = append(f.moved, journal.Object{Key: key, ETag: o.ETag})
 	}
-	f.mu.Unlock()
-	var put []journal.Record
-	if len(gone) > 0 {
-		put = []journal.Record{{ID: journal.NewID(), Seq: f.eng.nextSeq(), NoContent: true, Delete: gone}}
-	}
-	f.saving.Lock()
-	err := f.eng.journal.Apply(put, c.id)
-	f.saving.Unlock()
-	if err != nil {
-		f.eng.log.Error("published, but the journal cannot note it; a restart repeats the check", "key", key, "err", err)
-	}
-	if f.eng.opts.Published != nil {
-		f.eng.opts.Published(f, o, gone)
-	}
-	f.eng.keepLocal(f, c)
-	if len(put) > 0 {
-		return f.eng.deleteNow(ctx, &put[0])
-	}
-	return nil
 }

@@ -22,7 +22,6 @@ func (f *File) enqueue(delay time.Duration) {
 	}
 	if f.ticket == nil {
 		f.ticket = f.eng.queue.add(max(delay, time.Millisecond), f.publish, f.keys()...)
-		f.eng.pendingAdd(f)
 	}
 	if delay == 0 {
 		f.eng.queue.hasten(f.ticket)
@@ -60,10 +59,15 @@ func (f *File) publish() {
 		f.eng.queue.retry(t, delay)
 	default:
 		f.ticket = nil
+		if len(f.chain) == 0 {
+			f.eng.dirtyRemove(f)
+		}
 		f.mu.Unlock()
-		f.eng.pendingRemove(f)
 		f.eng.queue.done(t)
 		f.release()
+		if f.eng.opts.Settled != nil {
+			f.eng.opts.Settled(f)
+		}
 	}
 }
 
@@ -110,14 +114,18 @@ func (f *File) publishOnce() error {
 	if err := f.save(c); err != nil {
 		return err
 	}
-	f.mu.Lock()
-	key, expect := f.key, f.object
-	f.mu.Unlock()
-	o, err := f.send(ctx, c, key, expect)
-	if err != nil {
-		return f.afterFailure(ctx, c, key, err)
+	for {
+		f.mu.Lock()
+		key, expect := f.key, f.object
+		f.mu.Unlock()
+		o, err := f.send(ctx, c, key, expect)
+		if err == nil {
+			return f.published(ctx, c, key, o)
+		}
+		if err = f.afterFailure(ctx, c, key, err); !errors.Is(err, errRenewed) {
+			return err
+		}
 	}
-	return f.published(ctx, c, key, o)
 }
 
 // fold makes one content of several frozen ones: what was closed again before it

@@ -121,6 +121,7 @@ func (e *Engine) recoverFile(last *journal.Record, byID map[string]*journal.Reco
 		f.chain = append(f.chain, c)
 		below = c
 	}
+	e.dirtyAdd(f)
 	f.enqueue(0)
 	return f, nil
 }

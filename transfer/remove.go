@@ -21,6 +21,7 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) e
 		c := derived(f.publishing)
 		c.changes = 1
 		f.chain = append(f.chain, c)
+		f.eng.dirtyAdd(f)
 		f.freeze()
 	}
 	if f.object != nil && f.publishing == nil {
@@ -224,7 +225,7 @@ func (f *File) Drop() error {
 	for _, id := range ids {
 		err = errors.Join(err, f.eng.journal.NoteClosed(id))
 	}
-	f.eng.pendingRemove(f)
+	f.eng.dirtyRemove(f)
 	if t != nil {
 		f.eng.queue.done(t)
 	}

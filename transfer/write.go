@@ -109,6 +109,9 @@ func (f *File) push(c *content) (*content, error) {
 		}
 	}
 	f.chain = append(f.chain, c)
+	if f.key != "" {
+		f.eng.dirtyAdd(f)
+	}
 	return c, nil
 }
 

@@ -154,7 +154,13 @@ func (s *session) Serve(ctx context.Context) error {
 // now and then and returns how many files are left; they stay in the journal.
 func (s *session) Drain(ctx context.Context, progress func(bytesLeft int64, filesLeft int)) (filesLeft int, err error) {
 	done := make(chan error, 1)
-	go func() { done <- s.engine.Wait(ctx, "") }()
+	go func() {
+		var err error
+		for err == nil && len(s.engine.Pending()) > 0 { // more may be closed meanwhile
+			err = errors.Join(s.engine.Wait(ctx, ""), context.Cause(ctx))
+		}
+		done <- err
+	}()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {

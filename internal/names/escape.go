@@ -51,6 +51,12 @@ func escape(s string) string {
 // unescape is the component of the key with this name. twin is true for the name
 // of an object that has a directory beside it.
 func unescape(name string) (s string, twin bool) {
+	if at := twinPattern.FindStringIndex(name); at != nil && name[at[0]:] == fileTwin {
+		s, _ = unescape(name[:at[0]])
+		return s, true
+	} else if at != nil {
+		name = name[:at[0]+1] + name[at[0]+3:]
+	}
 	switch name {
 	case "%":
 		return "", false
@@ -59,17 +65,10 @@ func unescape(name string) (s string, twin bool) {
 	case "%2E%2E":
 		return "..", false
 	}
-	if at := twinPattern.FindStringIndex(name); at != nil {
-		if name[at[0]:] == fileTwin {
-			name, twin = name[:at[0]], true
-		} else {
-			name = name[:at[0]+1] + name[at[0]+3:]
-		}
-	}
 	if strings.HasPrefix(name, "%25") {
 		name = "%" + name[3:]
 	}
-	return name, twin
+	return name, false
 }
 
 // longNames remembers which name stands for which long component.
@@ -104,6 +103,9 @@ func (l *longNames) component(name string) string {
 	l.mu.Unlock()
 	if ok {
 		return full
+	}
+	if twin, ok := strings.CutSuffix(name, fileTwin); ok {
+		return l.component(twin)
 	}
 	s, _ := unescape(name)
 	return s

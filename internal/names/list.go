@@ -185,7 +185,7 @@ func (t *Tree) probe(ctx context.Context, p string) (entry, time.Time, error) {
 	}
 	below := make(chan answer, 1)
 	go func() {
-		page, err := t.bucket.List(ctx, t.dirKey(p), "/", "", "", 1)
+		page, err := t.bucket.List(ctx, t.dirKey(p), "/", "", "", 2) // a limit of 1 hides children on MinIO
 		below <- answer{page, err}
 	}()
 	o, err := t.bucket.Head(ctx, t.key(p))

@@ -185,6 +185,9 @@ func (t *Tree) attr(n *Node) Attr {
 	case KindLink:
 		a.Size, a.Mode = int64(len(n.target)), 0o777
 	}
+	if n.gone {
+		a.Nlink = 0
+	}
 	a.Mtime = time.Unix(0, meta.MtimeNS)
 	a.Atime, a.Ctime = a.Mtime, a.Mtime
 	if exact {

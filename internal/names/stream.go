@@ -62,6 +62,13 @@ func (s *Stream) show(names []string) {
 	for _, name := range names {
 		p := join(s.dir, name)
 		e := s.list.entries[name]
+		if t.unpublished(p) {
+			if !s.seen[name] {
+				s.seen[name] = true
+				s.all = append(s.all, name)
+			}
+			continue
+		}
 		if c, ok := t.changes[p]; ok && c.object == nil && c.at.After(s.list.started) && e.kind != KindDir {
 			continue
 		}
@@ -71,6 +78,13 @@ func (s *Stream) show(names []string) {
 		s.seen[name] = true
 		s.all = append(s.all, name)
 	}
+}
+
+// unpublished tells whether there is a file at the path that the bucket does not
+// have, or not like this. The caller holds t.mu.
+func (t *Tree) unpublished(p string) bool {
+	n := t.nodes[p]
+	return n != nil && !n.gone && n.file != nil && n.file.Dirty()
 }
 
 // finish appends what is not in the bucket yet. The caller holds Tree.mu.

@@ -68,7 +68,7 @@ func New(o Options, recovered transfer.Recovered) *Tree {
 	t.root = &Node{tree: t, kind: KindDir, ino: 1, held: true, meta: t.defaults(KindDir)}
 	t.root.meta.MtimeNS, t.root.exact = t.started.UnixNano(), true
 	t.nodes[""], t.inos[1] = t.root, t.root
-	o.Engine.OnPublished(t.published, t.deleted)
+	o.Engine.Observe(t.published, t.settled, t.deleted)
 	for _, d := range recovered.Doomed {
 		t.doomed[d.Key] = append(t.doomed[d.Key], d)
 	}
@@ -175,7 +175,17 @@ func (t *Tree) published(f *transfer.File, o s3.Object, gone []journal.Object) {
 	if n := t.nodes[p]; n != nil && n.file == f {
 		n.object, n.exact, n.checked, n.opened = o, true, time.Now(), ""
 		n.meta = f.Meta()
-		t.reap(n)
+	}
+}
+
+// settled is called by the engine when a file has nothing unpublished any more.
+func (t *Tree) settled(f *transfer.File) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p, ok := t.path(f.Key()); ok {
+		if n := t.nodes[p]; n != nil && n.file == f {
+			t.reap(n)
+		}
 	}
 }
 
