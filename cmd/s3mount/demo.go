@@ -72,8 +72,8 @@ func (c demoCmd) Run(ctx context.Context, std streams) (err error) {
 	} else {
 		err = d.stay(ctx)
 	}
-	if ctx.Err() != nil && c.Script {
-		return &problem{cause: "stopped", remedy: "nothing is left behind"}
+	if ctx.Err() != nil && c.Script && c.Dir == "" {
+		return &problem{cause: "the demo was stopped", remedy: "what it had made is removed, run it again"}
 	}
 	return err
 }

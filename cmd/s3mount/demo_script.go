@@ -22,9 +22,9 @@ type clip struct {
 }
 
 func clips() []clip {
-	const prores, h264 = "prores_ks -profile:v 3 -pix_fmt yuv422p10le", "libx264 -preset ultrafast -b:v 60M -g 25 -pix_fmt yuv420p"
+	const prores, h264 = "prores_aw -profile:v 3 -pix_fmt yuv422p10le", "libx264 -preset ultrafast -b:v 60M -g 25 -pix_fmt yuv420p"
 	return []clip{
-		{"A001.mov", "ProRes 422 HQ, 1080p25, 4 s", strings.Fields("-t 4 -c:v " + prores + " -c:a pcm_s16le")},
+		{"A001.mov", "ProRes 422 HQ, 1080p25, 3 s", strings.Fields("-t 3 -c:v " + prores + " -c:a pcm_s16le")},
 		{"B001.mp4", "H.264, 1080p25, 8 s, index at the end", strings.Fields("-t 8 -c:v " + h264 + " -c:a aac")},
 	}
 }
@@ -46,7 +46,8 @@ func (d *demo) script(ctx context.Context) error {
 	if err := d.unmount(ctx); err != nil {
 		return err
 	}
-	d.say("unmounted; all is well, in %.0f s", time.Since(started).Seconds())
+	d.title("All is well")
+	d.say("unmounted, %.0f s in all", time.Since(started).Seconds())
 	return nil
 }
 
@@ -80,10 +81,10 @@ func (d *demo) shoot(ctx context.Context) error {
 	for _, c := range clips() {
 		path := filepath.Join(d.card(), c.name)
 		args := []string{"-nostdin", "-v", "error", "-y",
-			"-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=25,noise=alls=20:allf=t", "-f", "lavfi", "-i", "sine=440:r=48000"}
+			"-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=25,noise=alls=4:allf=t", "-f", "lavfi", "-i", "sine=440:r=48000"}
 		cmd := exec.CommandContext(ctx, "ffmpeg", append(append(args, c.codec...), path)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return &problem{cause: "ffmpeg cannot make " + c.name + ": " + string(out), remedy: "install an ffmpeg with libx264 and prores_ks", err: err}
+			return &problem{cause: "ffmpeg cannot make " + c.name + ": " + string(out), remedy: "install an ffmpeg with libx264 and prores", err: err}
 		}
 		st, err := os.Stat(path)
 		if err != nil {
