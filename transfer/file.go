@@ -20,6 +20,9 @@ var (
 	ErrConflict = errors.New("the edited version was changed by another client")
 )
 
+// ObjectRef names one version of an object.
+type ObjectRef = journal.Object
+
 // File is one file that is in use: open, being written, or waiting to be
 // published. It is the same file under whatever name it is moved to.
 //

@@ -10,7 +10,6 @@ import (
 
 	"s3mount/internal/s3"
 	"s3mount/transfer"
-	"s3mount/transfer/journal"
 )
 
 // pageSize is how many keys one request lists.
@@ -286,5 +285,5 @@ func (t *Tree) readTarget(ctx context.Context, p string, o *s3.Object) (string, 
 
 // isDoomed tells whether the object waits to be deleted. The caller holds t.mu.
 func (t *Tree) isDoomed(p string, o *s3.Object) bool {
-	return slices.ContainsFunc(t.doomed[t.key(p)], func(d journal.Object) bool { return d.ETag == o.ETag })
+	return slices.ContainsFunc(t.doomed[t.key(p)], func(d transfer.ObjectRef) bool { return d.ETag == o.ETag })
 }

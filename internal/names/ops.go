@@ -8,7 +8,6 @@ import (
 
 	"s3mount/internal/s3"
 	"s3mount/transfer"
-	"s3mount/transfer/journal"
 )
 
 // maxKey is the longest key.
@@ -191,7 +190,7 @@ func (t *Tree) Unlink(ctx context.Context, dir *Node, name string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if object != nil && f.InUse() { // deleted with the last close
-		t.doomed[object.Key] = append(t.doomed[object.Key], journal.Object{Key: object.Key, ETag: object.ETag})
+		t.doomed[object.Key] = append(t.doomed[object.Key], transfer.ObjectRef{Key: object.Key, ETag: object.ETag})
 	}
 	t.detach(n)
 	t.record(p, nil)

@@ -10,7 +10,6 @@ import (
 
 	"s3mount/internal/s3"
 	"s3mount/transfer"
-	"s3mount/transfer/journal"
 )
 
 // renameParallel is how many objects of a directory are copied at once.
@@ -72,7 +71,7 @@ func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
 		return err
 	}
 	var replaced *s3.Object
-	var moved []journal.Object
+	var moved []transfer.ObjectRef
 	var victim *transfer.File
 	if dst != nil {
 		if victim, err = dst.use(ctx, false); err != nil {

@@ -13,7 +13,6 @@ import (
 
 	"s3mount/internal/s3"
 	"s3mount/transfer"
-	"s3mount/transfer/journal"
 )
 
 // Options of a Tree.
@@ -46,8 +45,8 @@ type Tree struct {
 	nodes   map[string]*Node
 	inos    map[uint64]*Node
 	dirs    map[string]*listing
-	changes map[string]change           // our own recent changes, by path
-	doomed  map[string][]journal.Object // objects that are still to be deleted, by key
+	changes map[string]change               // our own recent changes, by path
+	doomed  map[string][]transfer.ObjectRef // objects that are still to be deleted, by key
 	swept   time.Time
 }
 
@@ -63,7 +62,7 @@ func New(o Options, recovered transfer.Recovered) *Tree {
 	t := &Tree{
 		opts: o, bucket: o.Bucket, engine: o.Engine, started: time.Now(), long: longNames{real: map[string]string{}},
 		nodes: map[string]*Node{}, inos: map[uint64]*Node{}, dirs: map[string]*listing{}, changes: map[string]change{},
-		doomed: map[string][]journal.Object{},
+		doomed: map[string][]transfer.ObjectRef{},
 	}
 	t.root = &Node{tree: t, kind: KindDir, ino: 1, held: true, meta: t.defaults(KindDir)}
 	t.root.meta.MtimeNS, t.root.exact = t.started.UnixNano(), true
@@ -159,7 +158,7 @@ func parent(p string) (dir, name string) {
 }
 
 // published is called by the engine after an object was written.
-func (t *Tree) published(f *transfer.File, o s3.Object, gone []journal.Object) {
+func (t *Tree) published(f *transfer.File, o s3.Object, gone []transfer.ObjectRef) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p, ok := t.path(o.Key)
@@ -190,7 +189,7 @@ func (t *Tree) settled(f *transfer.File) {
 }
 
 // deleted is called by the engine after late deletions.
-func (t *Tree) deleted(gone []journal.Object) {
+func (t *Tree) deleted(gone []transfer.ObjectRef) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, g := range gone {
