@@ -45,6 +45,7 @@ type demo struct {
 
 func (d *demo) mountpoint() string { return filepath.Join(d.dir, "mnt") }
 func (d *demo) backend() string    { return filepath.Join(d.dir, "bucket") }
+func (d *demo) objects() string    { return filepath.Join(d.backend(), "objects", demoBucket) }
 func (d *demo) cache() string      { return filepath.Join(d.dir, "cache") }
 func (d *demo) log() string        { return filepath.Join(d.dir, "s3mount.log") }
 
@@ -89,7 +90,7 @@ func (d *demo) startServer(ctx context.Context) error {
 		return err
 	}
 	d.server = server
-	if _, err := os.Stat(filepath.Join(d.backend(), demoBucket)); err == nil {
+	if _, err := os.Stat(d.objects()); err == nil {
 		return nil // of an earlier demo
 	}
 	if err := server.CreateBucket(demoBucket); err != nil {
@@ -173,8 +174,8 @@ Try, in another terminal:
   s3mount status                     what is not in the bucket yet
 
 Ctrl-C ends the demo.
-`, demoBucket, d.mountpoint(), filepath.Join(d.backend(), demoBucket),
-		d.mountpoint(), d.mountpoint(), d.mountpoint(), filepath.Join(d.backend(), demoBucket))
+`, demoBucket, d.mountpoint(), d.objects(),
+		d.mountpoint(), d.mountpoint(), d.mountpoint(), d.objects())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
