@@ -129,7 +129,9 @@ func (e *Engine) reserve(ctx context.Context, s *journal.File, n int64) error {
 		if !busy {
 			return err
 		}
-		e.hastenAll("")
+		for _, f := range e.dirtyFiles() {
+			f.hasten("")
+		}
 		select {
 		case <-freed:
 		case <-time.After(time.Minute): // nothing was published for long: the bucket is out of reach
@@ -222,11 +224,11 @@ func (f *File) closed() bool {
 	return c.rec != nil && c.durable == c.changes && c.inflight == 0
 }
 
-// hasten ends the pause before the publication of what is closed, below prefix. It
-// returns the generation to wait for; false where there is none.
-func (f *File) hasten(prefix string) (gen uint64, ok bool) {
+// hasten ends the pause before the publication of what is closed, when its key is
+// top or below it. It returns the generation to wait for; false where there is none.
+func (f *File) hasten(top string) (gen uint64, ok bool) {
 	f.mu.Lock()
-	if f.key == "" || len(f.chain) == 0 || !strings.HasPrefix(f.key, prefix) {
+	if f.key == "" || len(f.chain) == 0 || !below(f.key, top) {
 		f.mu.Unlock()
 		return 0, false
 	}
@@ -239,18 +241,17 @@ func (f *File) hasten(prefix string) (gen uint64, ok bool) {
 	return gen, ok
 }
 
-func (e *Engine) hastenAll(prefix string) {
-	for _, f := range e.dirtyFiles() {
-		f.hasten(prefix)
-	}
+// below tells whether key is top, or below it as a directory; all are below "".
+func below(key, top string) bool {
+	return top == "" || key == top || strings.HasPrefix(key, strings.TrimSuffix(top, "/")+"/")
 }
 
-// Wait returns when all that is closed now, below prefix, is in the bucket.
-// Failures that a retry will not mend end it.
-func (e *Engine) Wait(ctx context.Context, prefix string) error {
+// Wait returns when all that is closed now, with the key top or below it, is in the
+// bucket. Failures that a retry will not mend end it.
+func (e *Engine) Wait(ctx context.Context, top string) error {
 	gens := map[*File]uint64{}
 	for _, f := range e.dirtyFiles() {
-		if gen, ok := f.hasten(prefix); ok {
+		if gen, ok := f.hasten(top); ok {
 			gens[f] = gen
 		}
 	}
@@ -312,6 +313,8 @@ func (e *Engine) Close() error {
 	}
 	e.queue.shut()
 	e.sender.wg.Wait()
+	for e.evictLocal() { // copies of what the bucket has
+	}
 	return nil
 }
 

@@ -82,7 +82,7 @@ func (f *findings) add(one finding) {
 }
 
 func (c doctorCmd) Run(ctx context.Context, std streams) error {
-	cfg, err := c.config(c.Bucket.bucket, c.writeFlags, nil)
+	cfg, err := c.config(c.Bucket, c.writeFlags, nil)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ type writeFlags struct {
 }
 
 // config checks the flags against each other.
-func (f bucketFlags) config(bucket string, w writeFlags, log *slog.Logger) (s3.Config, error) {
+func (f bucketFlags) config(t target, w writeFlags, log *slog.Logger) (s3.Config, error) {
 	if err := checkEndpoint(f.Endpoint); err != nil {
 		return s3.Config{}, err
 	}
@@ -49,7 +49,7 @@ func (f bucketFlags) config(bucket string, w writeFlags, log *slog.Logger) (s3.C
 		}
 	}
 	return s3.Config{
-		Bucket: bucket, Endpoint: f.Endpoint, Region: f.Region, Profile: f.Profile,
+		Bucket: t.bucket, Prefix: t.prefix, Endpoint: f.Endpoint, Region: f.Region, Profile: f.Profile,
 		PathStyle: f.PathStyle, Anonymous: f.Anonymous, RequestPayer: f.RequestPayer,
 		SSE: w.SSE, SSEKMSKey: w.SSEKMSKey, StorageClass: w.StorageClass, ACL: w.ACL,
 		Log: log,
@@ -108,7 +108,7 @@ func (c *mountCmd) config(log *slog.Logger) (mountConfig, error) {
 }
 
 func (c *mountCmd) bucketConfig(log *slog.Logger) (s3.Config, error) {
-	return c.bucketFlags.config(c.Bucket.bucket, c.writeFlags, log)
+	return c.bucketFlags.config(c.Bucket, c.writeFlags, log)
 }
 
 func (c *mountCmd) checkNumbers() error {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -118,14 +117,15 @@ func (s *session) tell(r transfer.Recovered) {
 	if n := len(r.Files); n > 0 {
 		s.log.Info("publishing files that an earlier mount had closed", "files", n)
 	}
-	own := journalDir(s.cfg.CacheDir, s.cfg.S3.Endpoint, s.cfg.Bucket, s.cfg.Prefix)
-	others, err := filepath.Glob(filepath.Join(s.cfg.CacheDir, s.cfg.Bucket+"-*", "spool"))
+	others, err := filepath.Glob(filepath.Join(s.cfg.CacheDir, s.cfg.Bucket+"-*"))
 	if err != nil {
 		return // only a malformed pattern fails, and then there is nothing to name
 	}
 	for _, dir := range others {
-		if list, err := os.ReadDir(dir); err == nil && len(list) > 0 && path.Dir(dir) != own {
-			s.log.Warn("another mount of this bucket keeps unpublished files here; mount that prefix again to publish them", "dir", path.Dir(dir), "files", len(list))
+		id, files, err := journal.Unpublished(dir)
+		if err == nil && files > 0 {
+			s.log.Warn("files of another mount are not in the bucket yet; mount that again to publish them",
+				"files", files, "bucket", id.Bucket+"/"+id.Prefix, "endpoint", id.Endpoint, "dir", dir)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func (s *session) Close() error {
 func (s *session) Pending() []PendingFile {
 	var out []PendingFile
 	for _, p := range s.engine.Status() {
-		x := PendingFile{Path: p.Key, State: "waiting", Size: p.Size, Done: p.Done}
+		x := PendingFile{Path: s.tree.Path(p.Key), State: "waiting", Size: p.Size, Done: p.Done}
 		if p.Uploading {
 			x.State = "uploading"
 		}
@@ -215,8 +215,7 @@ func (s *session) Pending() []PendingFile {
 // Wait returns when everything at or below path is in the bucket. The path is
 // relative to the mountpoint, with slashes; empty means everything.
 func (s *session) Wait(ctx context.Context, p string) error {
-	prefix := s.cfg.Prefix + p
-	if err := s.engine.Wait(ctx, prefix); err != nil {
+	if err := s.engine.Wait(ctx, s.tree.Key(p)); err != nil {
 		return fmt.Errorf("not everything is in the bucket: %w", err)
 	}
 	return nil

@@ -29,7 +29,7 @@ type uploadJSON struct {
 }
 
 func (c uploadsCmd) Run(ctx context.Context, std streams) error {
-	cfg, err := c.config(c.Bucket.bucket, writeFlags{}, nil)
+	cfg, err := c.config(c.Bucket, writeFlags{}, nil)
 	if err != nil {
 		return err
 	}

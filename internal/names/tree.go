@@ -137,6 +137,18 @@ func (t *Tree) path(key string) (string, bool) {
 	return strings.Join(parts, "/"), true
 }
 
+// Key is the key of what is at a path below the mountpoint.
+func (t *Tree) Key(p string) string { return t.key(p) }
+
+// Path is where the object with this key is shown, below the mountpoint; the key
+// itself for one outside of the prefix.
+func (t *Tree) Path(key string) string {
+	if p, ok := t.path(key); ok {
+		return p
+	}
+	return key
+}
+
 // dirKey is the prefix that the keys below a directory have.
 func (t *Tree) dirKey(p string) string {
 	if p == "" {

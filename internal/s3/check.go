@@ -48,7 +48,7 @@ func (b *Bucket) probe(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = b.List(ctx, "", "", "", "", 1)
+	_, err = b.List(ctx, b.cfg.Prefix, "", "", "", 1)
 	return err
 }
 

@@ -19,6 +19,10 @@ import (
 type Config struct {
 	Bucket, Endpoint, Region, Profile string
 
+	// Prefix is what [Bucket.Check] lists: a policy may allow no more. All other
+	// operations take whole keys.
+	Prefix string
+
 	// PathStyle is "auto" (or empty), "always" or "never". Auto means always
 	// for IP addresses and localhost, for bucket names that cannot be a host
 	// name under TLS, and never otherwise.

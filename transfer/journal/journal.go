@@ -223,6 +223,29 @@ func writeBatch(b *bbolt.Bucket, batch []*change) error {
 	return nil
 }
 
+// Unpublished counts the records of a journal that no process has open, and tells
+// whose they are.
+func Unpublished(dir string) (id Identity, records int, err error) {
+	raw, err := os.ReadFile(filepath.Join(dir, "identity.json"))
+	if err != nil {
+		return id, 0, err
+	}
+	if err := json.Unmarshal(raw, &id); err != nil {
+		return id, 0, err
+	}
+	db, err := bbolt.Open(filepath.Join(dir, "journal.db"), 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Millisecond})
+	if err != nil {
+		return id, 0, err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		if b := tx.Bucket(recordsBucket); b != nil {
+			records = b.Stats().KeyN
+		}
+		return nil
+	})
+	return id, records, errors.Join(err, db.Close())
+}
+
 // NoteOpen remembers, without waiting for the disk, that the content is being
 // written under this name.
 func (j *Journal) NoteOpen(id, key string) error { return j.open.note(id, key) }
