@@ -101,6 +101,24 @@ func (f *File) openContent() (*content, error) {
 	return f.push(derived(c))
 }
 
+// settled is the open content, as pick gives it, once no write is on its way into
+// it. A sync may freeze it meanwhile; then the next one is taken. The caller holds
+// f.mu.
+func (f *File) settled(pick func() (*content, error)) (*content, error) {
+	for {
+		c, err := pick()
+		if err != nil {
+			return nil, err
+		}
+		for c.inflight > 0 {
+			f.cond.Wait()
+		}
+		if !c.frozen {
+			return c, nil
+		}
+	}
+}
+
 // push adds an open content. The caller holds f.mu.
 func (f *File) push(c *content) (*content, error) {
 	if f.key != "" {
@@ -143,18 +161,14 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 	if size == f.head().ext.Size() {
 		return nil
 	}
-	var c *content
-	var err error
-	if last := f.head(); size == 0 && last.frozen {
-		c, err = f.push(&content{id: journal.NewID(), born: journal.NewID()}) // nothing of the old version stays
-	} else {
-		c, err = f.openContent()
-	}
+	c, err := f.settled(func() (*content, error) {
+		if last := f.head(); size == 0 && last.frozen {
+			return f.push(&content{id: journal.NewID(), born: journal.NewID()}) // nothing of the old version stays
+		}
+		return f.openContent()
+	})
 	if err != nil {
 		return err
-	}
-	for c.inflight > 0 {
-		f.cond.Wait()
 	}
 	old := c.ext.Size()
 	c.ext.Truncate(size)
@@ -185,12 +199,9 @@ func (f *File) PunchHole(ctx context.Context, off, n int64) error {
 	if n <= 0 {
 		return nil
 	}
-	c, err := f.openContent()
+	c, err := f.settled(f.openContent)
 	if err != nil {
 		return err
-	}
-	for c.inflight > 0 {
-		f.cond.Wait()
 	}
 	if c.spool != nil {
 		if err := c.spool.Punch(off, n); err != nil {
@@ -414,6 +425,9 @@ func (f *File) Sync(ctx context.Context) error {
 // errTimeout: the publication did not end in time; it goes on.
 var errTimeout = errors.New("not in the bucket yet; the upload goes on")
 
+// errClosed: the engine was closed before the publication ended.
+var errClosed = errors.New("not in the bucket yet; the next mount goes on")
+
 // waitFor waits until the content of that generation is published. An error that
 // a retry will not mend ends the wait, and so does the time limit (0: none).
 func (f *File) waitFor(ctx context.Context, gen uint64, limit time.Duration) error {
@@ -437,6 +451,9 @@ func (f *File) waitFor(ctx context.Context, gen uint64, limit time.Duration) err
 		}
 		if ctx.Err() != nil {
 			return errors.Join(context.Cause(ctx), f.lastErr)
+		}
+		if f.eng.ctx.Err() != nil { // the journal has it
+			return errors.Join(errClosed, f.lastErr)
 		}
 		f.cond.Wait()
 	}
