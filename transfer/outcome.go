@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,18 +125,42 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	if len(gone) > 0 {
 		put = []journal.Record{{ID: journal.NewID(), Seq: f.eng.nextSeq(), NoContent: true, Delete: gone}}
 	}
-	f.saving.Lock()
-	err := f.eng.journal.Apply(put, c.id)
-	f.saving.Unlock()
+	f.saving.Lock() // until the later versions know their base: none is saved with the old one
+	err := f.eng.journal.Apply(append(put, f.rebased(c, key, o, len(gone))...), c.id)
 	if err != nil {
 		f.eng.log.Error("published, but the journal cannot note it; a restart repeats the check", "key", key, "err", err)
 	}
 	f.become(c, key, o, len(gone))
+	f.saving.Unlock()
 	f.eng.keepLocal(f, c)
 	if len(put) > 0 {
 		return f.eng.deleteNow(ctx, &put[0])
 	}
 	return nil
+}
+
+// rebased is the records of the later versions, which now build on the object o.
+func (f *File) rebased(c *content, key string, o s3.Object, gone int) []journal.Record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []journal.Record
+	for _, x := range f.chain[1:] {
+		if x.rec == nil {
+			continue
+		}
+		r := *x.rec
+		if r.BaseID == c.id {
+			r.BaseID, r.Base = "", &journal.Object{Key: key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
+		}
+		if f.key == key {
+			r.Replaces, r.Delete = o.ETag, slices.Clone(f.moved[gone:])
+		} else {
+			r.Delete = append(slices.Clone(f.moved[gone:]), journal.Object{Key: key, ETag: o.ETag})
+		}
+		x.rec = &r
+		out = append(out, r)
+	}
+	return out
 }
 
 // become moves the content from the chain to the clean version. The first gone of

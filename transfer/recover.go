@@ -3,6 +3,7 @@ package transfer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"s3mount/internal/s3"
@@ -113,8 +114,9 @@ func (e *Engine) recoverFile(last *journal.Record, byID map[string]*journal.Reco
 		if err != nil {
 			return nil, err
 		}
-		if r.Completing && r.Key != last.Key { // it may have been published under its old name
-			f.moved = append(f.moved, journal.Object{Key: r.Key, Publication: r.Publication})
+		f.mayBeAt(r.Key, r.Publication)
+		if r.Upload != nil {
+			f.mayBeAt(r.Upload.Key, r.Publication)
 		}
 		f.frozenGen++
 		c.gen = f.frozenGen
@@ -126,6 +128,15 @@ func (e *Engine) recoverFile(last *journal.Record, byID map[string]*journal.Reco
 	return f, nil
 }
 
+// mayBeAt notes that the content with that publication ID may have been published
+// under another key than the present one. The caller holds f.mu.
+func (f *File) mayBeAt(key, publication string) {
+	o := journal.Object{Key: key, Publication: publication}
+	if key != "" && key != f.key && !slices.Contains(f.moved, o) {
+		f.moved = append(f.moved, o)
+	}
+}
+
 func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, error) {
 	ext, err := plan.FromList(r.Extents)
 	if err != nil {
@@ -133,13 +144,15 @@ func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, er
 	}
 	c := &content{
 		id: r.ID, ext: ext, frozen: true, changes: 1, durable: 1, meta: r.Meta, seq: r.Seq,
-		born: r.Publication, rec: r, tried: r.Completing, orphan: r.Upload,
+		born: r.Publication, rec: r, orphan: r.Upload,
+		tried: true, // the earlier process may have ended between the request and its answer
 	}
 	switch {
+	case ext.Bytes(plan.Base) == 0: // it only follows that version
 	case r.Base != nil:
 		c.base = publishedContent(s3.Object{Key: r.Base.Key, ETag: r.Base.ETag, VersionID: r.Base.VersionID, Size: r.Base.Size})
-	case r.BaseID != "" && below == nil:
-		return nil, fmt.Errorf("the journal lacks the version %s that it builds on", r.BaseID)
+	case below == nil:
+		return nil, fmt.Errorf("the journal lacks the version %q that it builds on", r.BaseID)
 	default:
 		c.base = below
 	}

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"s3mount/internal/s3"
@@ -251,15 +252,32 @@ func (f *File) Flush(ctx context.Context) error {
 	return f.commit()
 }
 
-// commit brings the newest content to the journal when that does not have it.
+// commit brings to the journal what it does not have: the newest content, and a
+// frozen one below it that another descriptor's write has overtaken.
 func (f *File) commit() error {
-	f.mu.Lock()
-	c := f.head()
-	f.mu.Unlock()
-	if c == nil {
-		return nil
+	var saved *content // the open content, which may change for ever
+	for {
+		var c *content
+		f.mu.Lock()
+		if f.key != "" {
+			for _, x := range f.chain {
+				if (x.rec == nil || x.durable != x.changes) && x != saved {
+					c = x
+					break
+				}
+			}
+		}
+		if c != nil && !c.frozen {
+			saved = c
+		}
+		f.mu.Unlock()
+		if c == nil {
+			return nil
+		}
+		if err := f.save(c); err != nil {
+			return err
+		}
 	}
-	return f.save(c)
 }
 
 // save makes the content durable: its bytes, then its record. Records named in
@@ -268,7 +286,7 @@ func (f *File) save(c *content, remove ...string) error {
 	f.saving.Lock()
 	defer f.saving.Unlock()
 	f.mu.Lock()
-	if f.key == "" || c.remote != nil || c.rec != nil && c.durable == c.changes && len(remove) == 0 {
+	if f.key == "" || !slices.Contains(f.chain, c) || c.rec != nil && c.durable == c.changes && len(remove) == 0 {
 		f.mu.Unlock()
 		return nil
 	}
@@ -333,12 +351,10 @@ func (f *File) record(c *content) journal.Record {
 	if f.object != nil {
 		r.Replaces = f.object.ETag
 	}
-	if c.base != nil {
-		if o := c.baseObject(); o != nil {
-			r.Base = &journal.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
-		} else {
-			r.BaseID = c.base.id
-		}
+	if i := slices.Index(f.chain, c); i > 0 {
+		r.BaseID = f.chain[i-1].id // also when it has no byte of it: the order matters
+	} else if o := c.baseObject(); o != nil {
+		r.Base = &journal.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
 	}
 	if s := c.stream; s != nil && s.id != "" {
 		r.Upload = &journal.Upload{Key: s.key, ID: s.id}
