@@ -1,0 +1,301 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"s3mount/internal/s3/s3test"
+)
+
+func TestCrashOfAnOpenFile(t *testing.T) {
+	for _, size := range []int{10, 24 << 20} {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			g.write(g.create("k"), writePattern(1, size), 0)
+			g.crash()
+			if fmt.Sprint(g.found.Unfinished) != "[k]" || len(g.found.Files) != 0 {
+				t.Errorf("found %+v", g.found)
+			}
+			g.wait()
+			g.keys()
+			g.idle()
+			if ids, err := g.journal.Spool.IDs(); len(ids) != 0 || err != nil || g.journal.Spool.Used() != 0 {
+				t.Errorf("spool files left: %v, %v", ids, err)
+			}
+		})
+	}
+}
+
+func TestCrashAfterTheClose(t *testing.T) {
+	for _, size := range []int{0, 10, 17 << 20, 24 << 20} {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			data := writePattern(1, size)
+			g.put("k", data)
+			g.crash()
+			if len(g.found.Files) != 1 || len(g.found.Unfinished) != 0 {
+				t.Fatalf("found %+v", g.found)
+			}
+			g.reads(g.found.Files[0], data)
+			g.wait()
+			g.has("k", data)
+			g.keys("k")
+			g.idle()
+		})
+	}
+}
+
+func TestCrashAfterAFlushAndMoreWrites(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.create("k")
+		g.write(f, []byte("kept"), 0)
+		if err := f.Flush(context.Background()); err != nil { // a close of a copied descriptor
+			t.Fatal(err)
+		}
+		g.write(f, []byte("lost"), 4)
+		g.crash()
+		g.wait()
+		g.has("k", []byte("kept"))
+	})
+}
+
+// The request that publishes was carried out; its answer never came.
+func TestCrashAfterThePublication(t *testing.T) {
+	for _, op := range []string{"PutObject", "CompleteMultipartUpload", "CopyObject"} {
+		for _, begin := range []string{"new", "edit"} {
+			t.Run(op+" "+begin, func(t *testing.T) {
+				writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+					size := 10
+					if op == "CompleteMultipartUpload" {
+						size = 24 << 20
+					}
+					data := writePattern(1, size)
+					var f *File
+					if begin == "new" && op != "CopyObject" {
+						f = g.create("k")
+						g.write(f, data, 0)
+					} else {
+						f = g.existing("k", slices.Clone(data))
+						g.open(f)
+						if op != "CopyObject" {
+							data[3]++
+							g.write(f, data[3:4], 3)
+						}
+					}
+					if op == "CopyObject" {
+						if err := f.SetMeta(func(m *Meta) { m.Mode = ModeFile | 0o700 }); err != nil {
+							t.Fatal(err)
+						}
+					}
+					g.server.Fault(func(r *http.Request) *s3test.Fault {
+						switch s3test.Op(r) {
+						case op:
+							return &s3test.Fault{LoseAnswer: true}
+						case "HeadObject":
+							return &s3test.Fault{NoAnswer: true}
+						}
+						return nil
+					})
+					g.closeFile(f)
+					after(10 * time.Second)
+					g.crash()
+					g.server.ClearRequests()
+					g.wait()
+					g.has("k", data)
+					g.keys("k")
+					if ops := g.ops(); bytes.Contains([]byte(ops), []byte("UploadPart")) {
+						t.Errorf("what was there was sent again: %s", ops)
+					}
+					g.idle()
+				})
+			})
+		}
+	}
+}
+
+// A version was published without an answer, the next was closed: after the crash
+// the bucket gets the newest.
+func TestCrashBehindAnAmbiguousPublication(t *testing.T) {
+	for _, size := range []int{10, 24 << 20} {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			data := writePattern(1, size)
+			g.server.Fault(func(r *http.Request) *s3test.Fault {
+				switch s3test.Op(r) {
+				case "PutObject", "CompleteMultipartUpload":
+					return &s3test.Fault{LoseAnswer: true}
+				case "HeadObject":
+					return &s3test.Fault{NoAnswer: true}
+				}
+				return nil
+			})
+			f := g.put("k", data)
+			after(10 * time.Second)
+			g.has("k", data)
+			g.open(f)
+			data[3]++
+			g.write(f, data[3:4], 3)
+			g.closeFile(f)
+			g.crash()
+			g.wait()
+			g.has("k", data)
+			g.keys("k")
+			g.idle()
+		})
+	}
+}
+
+func TestCrashWithTwoVersions(t *testing.T) {
+	for name, second := range map[string]func(g *writeRig, f *File) []byte{
+		"patched": func(g *writeRig, f *File) []byte {
+			g.write(f, []byte("22"), 1)
+			return []byte("022345")
+		},
+		"written over": func(g *writeRig, f *File) []byte {
+			g.write(f, []byte("abcdefgh"), 0)
+			return []byte("abcdefgh")
+		},
+		"truncated": func(g *writeRig, f *File) []byte {
+			if err := f.Truncate(context.Background(), 0); err != nil {
+				g.t.Fatal(err)
+			}
+			g.write(f, []byte("new"), 0)
+			return []byte("new")
+		},
+		"other metadata": func(g *writeRig, f *File) []byte {
+			if err := f.SetMeta(func(m *Meta) { m.Mode = ModeFile | 0o700 }); err != nil {
+				g.t.Fatal(err)
+			}
+			return []byte("012345")
+		},
+	} {
+		for _, begin := range []string{"new", "edit"} {
+			t.Run(name+" "+begin, func(t *testing.T) {
+				writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+					f := g.existing("k", []byte("old object"))
+					g.open(f)
+					if begin == "new" {
+						g.server.Delete("k")
+						f = g.create("k")
+					}
+					if err := f.Truncate(context.Background(), 0); err != nil {
+						t.Fatal(err)
+					}
+					g.write(f, []byte("012345"), 0)
+					g.closeFile(f)
+					g.open(f)
+					want := second(g, f)
+					g.closeFile(f)
+					g.crash()
+					if len(g.found.Files) != 1 {
+						t.Errorf("%d files, want one", len(g.found.Files))
+					}
+					g.wait()
+					g.has("k", want)
+					g.keys("k")
+					g.idle()
+				})
+			})
+		}
+	}
+}
+
+// The first of two versions is in the bucket, and the journal knows; then the crash.
+func TestCrashBetweenTwoPublications(t *testing.T) {
+	for name, second := range map[string]func(g *writeRig, f *File) []byte{
+		"patched": func(g *writeRig, f *File) []byte {
+			g.write(f, []byte("22"), 1)
+			return []byte("022345")
+		},
+		"written over": func(g *writeRig, f *File) []byte {
+			g.write(f, []byte("abcdefgh"), 0)
+			return []byte("abcdefgh")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+				g.fault("PutObject", 1, s3test.Fault{Delay: 5 * time.Second})
+				f := g.put("k", []byte("012345"))
+				after(2 * writeSettle) // it is being sent
+				g.open(f)
+				want := second(g, f)
+				g.closeFile(f)
+				for g.server.Count("HeadObject") == 0 {
+					if _, ok := g.server.Object("k"); ok {
+						break
+					}
+					after(time.Second / 10)
+				}
+				synctest.Wait()
+				g.has("k", []byte("012345"))
+				g.crash()
+				g.wait()
+				g.has("k", want)
+				g.keys("k")
+				g.idle()
+			})
+		})
+	}
+}
+
+// A file was renamed while it was being published; then the crash.
+func TestCrashAfterRenameWhilePublishing(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.fault("PutObject", 1, s3test.Fault{Delay: 5 * time.Second})
+		f := g.put("old", []byte("data"))
+		after(2 * writeSettle)
+		if err := f.Rename("new", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		g.crash()
+		g.wait()
+		g.has("new", []byte("data"))
+		g.keys("new")
+		g.idle()
+	})
+}
+
+func TestCloseAndReopen(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		small, large := []byte("small"), writePattern(1, 24<<20)
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if r.Method == http.MethodPut {
+				return &s3test.Fault{NoAnswer: true}
+			}
+			return nil
+		})
+		g.put("a", small)
+		g.put("b", large)
+		after(2 * writeSettle)
+		g.stop()
+		g.server.Fault(nil)
+		g.start()
+		g.wait()
+		g.has("a", small)
+		g.has("b", large)
+		g.keys("a", "b")
+		g.idle()
+	})
+}
+
+// An unlinked file's object is deleted with the last close, also by the next mount.
+func TestCrashWithADoomedObject(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.existing("k", []byte("data"))
+		g.open(f)
+		if err := g.engine.Remove(context.Background(), f); err != nil {
+			t.Fatal(err)
+		}
+		g.keys("k")
+		g.crash()
+		if len(g.found.Doomed) != 1 || g.found.Doomed[0].Key != "k" {
+			t.Errorf("found %+v", g.found)
+		}
+		after(time.Second)
+		g.keys()
+		g.idle()
+	})
+}
