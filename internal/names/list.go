@@ -26,6 +26,8 @@ type listing struct {
 	names    []string // of entries, sorted; nil: to be made
 	complete bool     // all pages are here
 	marker   bool     // the directory has an object of its own
+	asked    int      // HEADs that somebody waited for
+	ahead    int      // index in names up to which HEADs were sent ahead
 	loading  chan struct{}
 	err      error
 }
@@ -72,6 +74,7 @@ func (t *Tree) addPage(l *listing, dir string, page s3.Page) (names []string) {
 		if e, ok := l.entries[name]; ok && e.kind == KindDir {
 			name += fileTwin
 		}
+		o = t.recall(join(dir, name), o)
 		add(name, entry{kind: sizeKind(&o), object: o})
 	}
 	return names
@@ -204,7 +207,8 @@ func (t *Tree) probe(ctx context.Context, p string) (entry, time.Time, error) {
 // found turns what a listing says of a path into its node.
 func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time.Time) (*Node, error) {
 	if ok && e.kind == KindUnknown {
-		o, err := t.bucket.Head(ctx, t.key(p))
+		o, at, err := t.head(ctx, p)
+		asked = at
 		switch {
 		case errors.Is(err, s3.ErrNotFound):
 			ok = false
@@ -212,9 +216,6 @@ func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time
 			return nil, err
 		default:
 			e = entry{kind: sizeKind(&o), object: o}
-			t.mu.Lock()
-			t.noteListing(p, &o)
-			t.mu.Unlock()
 		}
 	}
 	target := ""

@@ -219,6 +219,10 @@ func (n *Node) makeExact(ctx context.Context) error {
 		key += "/"
 	}
 	p, kind := n.path, n.kind
+	if e, ok := t.listedEntry(p); !known && ok && e.object.HasProps && e.object.ETag == n.object.ETag {
+		t.learn(n, e.object)
+		known = true
+	}
 	t.mu.Unlock()
 	if known {
 		return nil
@@ -226,8 +230,7 @@ func (n *Node) makeExact(ctx context.Context) error {
 	if kind == KindDir {
 		return n.exactDir(ctx, key)
 	}
-	asked := time.Now()
-	o, err := t.bucket.Head(ctx, key)
+	o, asked, err := t.head(ctx, p)
 	if errors.Is(err, s3.ErrNotFound) {
 		return t.vanished(n, asked)
 	}
@@ -245,8 +248,19 @@ func (n *Node) makeExact(ctx context.Context) error {
 		}
 	}
 	t.learn(n, o)
-	t.noteListing(n.path, &o)
 	return nil
+}
+
+// listedEntry is what the remembered listing says of a path, while it is believed.
+// The caller holds t.mu.
+func (t *Tree) listedEntry(p string) (entry, bool) {
+	dir, name := parent(p)
+	l := t.dirs[dir]
+	if l == nil || l.loading != nil || l.err != nil || time.Since(l.started) >= t.opts.TTL {
+		return entry{}, false
+	}
+	e, ok := l.entries[name]
+	return e, ok
 }
 
 func (n *Node) exactDir(ctx context.Context, key string) error {

@@ -47,6 +47,9 @@ type Tree struct {
 	dirs    map[string]*listing
 	changes map[string]change               // our own recent changes, by path
 	doomed  map[string][]transfer.ObjectRef // objects that are still to be deleted, by key
+	heads   map[string]*heading             // by path
+	memo    map[string]s3.Object            // what objects carry, by path
+	turns   chan struct{}                   // of HEADs that nobody waits for yet
 	swept   time.Time
 }
 
@@ -62,7 +65,8 @@ func New(o Options, recovered transfer.Recovered) *Tree {
 	t := &Tree{
 		opts: o, bucket: o.Bucket, engine: o.Engine, started: time.Now(), long: longNames{real: map[string]string{}},
 		nodes: map[string]*Node{}, inos: map[uint64]*Node{}, dirs: map[string]*listing{}, changes: map[string]change{},
-		doomed: map[string][]transfer.ObjectRef{},
+		doomed: map[string][]transfer.ObjectRef{}, heads: map[string]*heading{}, memo: map[string]s3.Object{},
+		turns: make(chan struct{}, headParallel),
 	}
 	t.root = &Node{tree: t, kind: KindDir, ino: 1, held: true, meta: t.defaults(KindDir)}
 	t.root.meta.MtimeNS, t.root.exact = t.started.UnixNano(), true

@@ -85,6 +85,7 @@ type File struct {
 
 	mu       sync.Mutex
 	reserved int64
+	unsent   int64 // bytes written since writeback was started last
 	refs     int
 	removed  bool
 	synced   bool // the directory entry is on disk
@@ -135,8 +136,25 @@ func (f *File) Reserve(n int64) error {
 	return nil
 }
 
+// writebackRun is how many bytes are written before their way to the disk begins.
+const writebackRun = 16 << 20
+
 // WriteAt writes bytes for which room was reserved.
-func (f *File) WriteAt(p []byte, off int64) (int, error) { return f.f.WriteAt(p, off) }
+func (f *File) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.f.WriteAt(p, off)
+	end := off + int64(n)
+	f.mu.Lock()
+	f.unsent += int64(n)
+	run := f.unsent
+	if run >= writebackRun {
+		f.unsent = 0
+	}
+	f.mu.Unlock()
+	if run >= writebackRun {
+		startWriteback(f.f, max(end-run, 0), run)
+	}
+	return n, err
+}
 
 // ReadAt reads; behind the end of the spool file there are zeros, since it is
 // sparse and shorter than the content where the content ends in a hole.

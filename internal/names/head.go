@@ -1,0 +1,113 @@
+package names
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"s3mount/internal/s3"
+)
+
+const (
+	// headAhead is how many names behind the asked one are asked for with it, when a
+	// directory is walked.
+	headAhead = 256
+	// headParallel is how many of them at once.
+	headParallel = 32
+	// maxMemo is how many answers are remembered.
+	maxMemo = 200_000
+)
+
+// heading is a HEAD on its way, or one that waits for its turn.
+type heading struct {
+	asked time.Time
+	done  chan struct{}
+	o     s3.Object
+	err   error
+}
+
+// head asks for one object, once for all who ask at the same time. Who asks a
+// second time in one directory is taken to walk it, and gets the next ones ahead.
+func (t *Tree) head(ctx context.Context, p string) (s3.Object, time.Time, error) {
+	t.mu.Lock()
+	h := t.begin(p, nil)
+	t.headSiblings(p)
+	t.mu.Unlock()
+	select {
+	case <-h.done:
+		return h.o, h.asked, h.err
+	case <-ctx.Done():
+		return s3.Object{}, h.asked, context.Cause(ctx)
+	}
+}
+
+// begin joins or starts the HEAD of a path. turn limits how many run at once; nil:
+// at once. The caller holds t.mu.
+func (t *Tree) begin(p string, turn chan struct{}) *heading {
+	if h := t.heads[p]; h != nil {
+		return h
+	}
+	h := &heading{asked: time.Now(), done: make(chan struct{})}
+	t.heads[p] = h
+	key := t.key(p)
+	go func() {
+		if turn != nil {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+		}
+		h.o, h.err = t.bucket.Head(context.Background(), key) // ends by the client's own limits
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.heads, p)
+		if c, own := t.changes[p]; h.err == nil && !(own && c.at.After(h.asked)) {
+			t.remember(p, h.o)
+			t.noteListing(p, &h.o)
+		}
+		close(h.done)
+	}()
+	return h
+}
+
+// headSiblings asks for the names behind p that nobody knows yet. The caller holds
+// t.mu.
+func (t *Tree) headSiblings(p string) {
+	dir, name := parent(p)
+	l := t.dirs[dir]
+	if l == nil || l.loading != nil {
+		return
+	}
+	if l.asked++; l.asked < 2 {
+		return
+	}
+	names := l.sorted()
+	at, _ := slices.BinarySearch(names, name)
+	end := min(at+headAhead, len(names))
+	for ; l.ahead < end; l.ahead++ {
+		if l.ahead <= at {
+			continue
+		}
+		e := l.entries[names[l.ahead]]
+		if e.kind == KindDir || e.object.HasProps {
+			continue
+		}
+		t.begin(join(dir, names[l.ahead]), t.turns)
+	}
+}
+
+// remember keeps what an object carries, for later listings. The caller holds t.mu.
+func (t *Tree) remember(p string, o s3.Object) {
+	if len(t.memo) >= maxMemo {
+		clear(t.memo)
+	}
+	t.memo[p] = o
+}
+
+// recall completes an object of a listing by what is remembered of this very
+// version. The caller holds t.mu.
+func (t *Tree) recall(p string, o s3.Object) s3.Object {
+	m, ok := t.memo[p]
+	if ok && m.ETag == o.ETag && m.Size == o.Size && m.LastModified.Unix() == o.LastModified.Unix() {
+		return m
+	}
+	return o
+}
