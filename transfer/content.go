@@ -38,6 +38,7 @@ type content struct {
 	born   string          // publication ID
 	rec    *journal.Record // as the journal has it, nil: it has none
 	tried  bool            // a request that may have published it had no clear answer
+	at     string          // the key of that request
 	orphan *journal.Upload // upload of an earlier process
 }
 

@@ -236,6 +236,7 @@ func (f *File) hasten(top string) (gen uint64, ok bool) {
 		f.freeze()
 	}
 	gen, ok = f.frozenGen, f.chain[0].frozen
+	f.lastErr = nil // the next try tells
 	f.mu.Unlock()
 	f.enqueue(0)
 	return gen, ok

@@ -37,6 +37,12 @@ func (f *File) isPublished(ctx context.Context, c *content, key string) (o s3.Ob
 	return o, err == nil && o.Props.Meta[metaPublication] == c.born, err
 }
 
+// changed tells whether the bucket has another version of the object, or none.
+func (f *File) changed(ctx context.Context, o *s3.Object) bool {
+	now, err := f.eng.bucket.Head(ctx, o.Key)
+	return errors.Is(err, s3.ErrNotFound) || err == nil && now.ETag != o.ETag
+}
+
 // errRenewed: the precondition is another one now, the next try may succeed.
 var errRenewed = errors.New("the object at the key is another one now")
 
@@ -50,6 +56,9 @@ func (f *File) afterFailure(ctx context.Context, c *content, key string, err err
 		c.tried = false
 	}
 	f.mu.Unlock()
+	if errors.Is(err, ErrConflict) { // the base is gone: no precondition helps
+		return err
+	}
 	if errors.Is(err, s3.ErrPrecondition) && !lost {
 		return f.keepBoth(ctx, key)
 	}

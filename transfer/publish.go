@@ -111,6 +111,13 @@ func (f *File) publishOnce() error {
 	if err != nil {
 		return err
 	}
+	f.mu.Lock()
+	if n := len(f.moved); c.tried {
+		if f.mayBeAt(c.at, c.born); len(f.moved) > n {
+			c.changes++ // it was renamed since
+		}
+	}
+	f.mu.Unlock()
 	if err := f.save(c); err != nil {
 		return err
 	}
@@ -329,7 +336,7 @@ func (f *File) put(ctx context.Context, c *content, key string, expect *s3.Objec
 	if err != nil {
 		return s3.Object{}, err
 	}
-	if err := f.visible(c); err != nil {
+	if err := f.visible(c, key); err != nil {
 		return s3.Object{}, err
 	}
 	o, err := f.eng.bucket.Put(ctx, key, io.NewSectionReader(src, 0, size), size, &crc, Properties(&c.meta, key, c.born), condition(expect))
@@ -342,7 +349,7 @@ func (f *File) put(ctx context.Context, c *content, key string, expect *s3.Objec
 
 // copyBase publishes a content that differs from its base in name or metadata only.
 func (f *File) copyBase(ctx context.Context, c *content, base *s3.Object, key string, expect *s3.Object) (s3.Object, error) {
-	if err := f.visible(c); err != nil {
+	if err := f.visible(c, key); err != nil {
 		return s3.Object{}, err
 	}
 	var cond s3.Cond
@@ -351,13 +358,14 @@ func (f *File) copyBase(ctx context.Context, c *content, base *s3.Object, key st
 	}
 	props := Properties(&c.meta, key, c.born)
 	o, err := f.eng.bucket.Copy(ctx, base.Key, base.ETag, key, &props, cond)
-	if errors.Is(err, s3.ErrNotFound) {
+	if err == nil {
+		return o, nil
+	}
+	o, err = f.ambiguous(ctx, c, key, err)
+	if errors.Is(err, s3.ErrNotFound) || errors.Is(err, s3.ErrPrecondition) && f.changed(ctx, base) {
 		return o, fmt.Errorf("%w: %w", ErrConflict, err)
 	}
-	if err != nil {
-		return f.ambiguous(ctx, c, key, err)
-	}
-	return o, nil
+	return o, err
 }
 
 // complete sends the parts that are missing, completes the upload, and gives the
@@ -373,7 +381,7 @@ func (f *File) complete(ctx context.Context, c *content, key string, expect *s3.
 	if s.key == key {
 		cond = condition(expect)
 	}
-	if err := f.visible(c); err != nil {
+	if err := f.visible(c, s.key); err != nil {
 		return s3.Object{}, err
 	}
 	o, err := f.eng.bucket.Complete(ctx, s.key, s.id, parts, cond)
@@ -397,7 +405,9 @@ func (f *File) rename(ctx context.Context, c *content, from string, o s3.Object,
 	c.ext = plan.NewExtents(c.ext.Size(), plan.Base)
 	spool := c.spool
 	c.spool = nil
-	c.base.spool, c.base.ext = spool, plan.NewExtents(c.ext.Size(), plan.Data)
+	if spool != nil {
+		c.base.spool, c.base.ext = spool, plan.NewExtents(c.ext.Size(), plan.Data)
+	}
 	c.changes++
 	c.born = journal.NewID()
 	if from == key {
@@ -414,13 +424,13 @@ func (f *File) rename(ctx context.Context, c *content, from string, o s3.Object,
 }
 
 // visible notes that the next request may publish the content.
-func (f *File) visible(c *content) error {
+func (f *File) visible(c *content, key string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.key == "" || f.paused {
 		return context.Canceled
 	}
-	f.completing, c.tried = true, true
+	f.completing, c.tried, c.at = true, true, key
 	return nil
 }
 

@@ -145,7 +145,7 @@ func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, er
 	c := &content{
 		id: r.ID, ext: ext, frozen: true, changes: 1, durable: 1, meta: r.Meta, seq: r.Seq,
 		born: r.Publication, rec: r, orphan: r.Upload,
-		tried: true, // the earlier process may have ended between the request and its answer
+		at: r.Key, tried: true, // the earlier process may have ended between the request and its answer
 	}
 	switch {
 	case ext.Bytes(plan.Base) == 0: // it only follows that version

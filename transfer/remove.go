@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,8 +18,8 @@ import (
 // the bucket has at the new key, and moved what else has to go afterwards.
 func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) error {
 	f.mu.Lock()
-	if f.publishing != nil && f.head() == f.publishing {
-		c := derived(f.publishing)
+	if last := f.head(); last == f.publishing || last == f.clean { // perhaps published a moment ago
+		c := derived(last)
 		c.changes = 1
 		f.chain = append(f.chain, c)
 		f.eng.dirtyAdd(f)
@@ -29,6 +30,12 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) e
 	}
 	f.moved = append(f.moved, moved...)
 	f.key, f.object = key, replaced
+	f.moved = slices.DeleteFunc(f.moved, func(o journal.Object) bool {
+		if o.Key == key && o.ETag != "" && replaced == nil {
+			f.object = &s3.Object{Key: key, ETag: o.ETag} // back at a former name: its object stays
+		}
+		return o.Key == key
+	})
 	if f.ticket != nil {
 		keys := []string{key}
 		for _, o := range moved {
@@ -40,6 +47,9 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) e
 	journaled := len(f.moved) > 0
 	for _, c := range f.chain {
 		if c != f.publishing {
+			if c.tried {
+				f.mayBeAt(c.at, c.born)
+			}
 			c.changes++
 			list = append(list, c)
 			journaled = journaled || c.frozen || c.rec != nil
@@ -242,6 +252,11 @@ func (e *Engine) Remove(ctx context.Context, f *File) error {
 	if f.object != nil {
 		victims = append(victims, journal.Object{Key: f.key, ETag: f.object.ETag})
 	}
+	for _, c := range f.chain {
+		if c.tried {
+			victims = append(victims, journal.Object{Key: c.at, Publication: c.born})
+		}
+	}
 	open, key := f.handles > 0, f.key
 	t := f.ticket
 	f.ticket = nil
@@ -279,7 +294,7 @@ func (e *Engine) removeObjects(ctx context.Context, rec *journal.Record, key str
 	}
 	defer release()
 	for _, o := range rec.Delete {
-		if o.Key == key { // what the user sees under the name goes, whatever version
+		if o.Key == key && o.ETag != "" { // what the user sees under the name goes, whatever version
 			err = e.bucket.Delete(ctx, o.Key)
 		} else {
 			err = e.deleteUnchanged(ctx, o)

@@ -133,7 +133,7 @@ func (f *File) startStream(c *content, s *upload) {
 		if c.stream == s && s.ctx.Err() == nil {
 			f.eng.log.Warn("upload while writing did not start; it will with the close", "key", s.key, "err", err)
 		}
-		c.stream = nil
+		c.stream, s.err = nil, err
 	} else {
 		f.advance(c)
 	}
@@ -250,7 +250,7 @@ func (f *File) sendRest(ctx context.Context, c *content, s *upload) ([]s3.Part, 
 	for s.starting {
 		f.cond.Wait()
 	}
-	for {
+	for s.err == nil {
 		missing := 0
 		for n := 1; n <= s.count(size); n++ {
 			span, _ := s.span(n, size)
@@ -264,8 +264,6 @@ func (f *File) sendRest(ctx context.Context, c *content, s *upload) ([]s3.Part, 
 			}
 		}
 		switch {
-		case s.err != nil:
-			return nil, s.err
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case s.ctx.Err() != nil:
@@ -275,6 +273,7 @@ func (f *File) sendRest(ctx context.Context, c *content, s *upload) ([]s3.Part, 
 		}
 		f.cond.Wait()
 	}
+	return nil, s.err
 }
 
 func (s *upload) list(size int64) []s3.Part {
@@ -323,6 +322,10 @@ func (zeros) ReadAt(p []byte, off int64) (int, error) {
 func retryable(err error) bool {
 	return s3.Retryable(err) || errors.Is(err, context.DeadlineExceeded)
 }
+
+// mendable tells whether the publisher's next try may succeed. A lost upload is
+// begun anew then.
+func mendable(err error) bool { return retryable(err) || errors.Is(err, s3.ErrNoUpload) }
 
 // backoff is the pause before the n-th repetition: 0.25 s, doubling, at most 15 s.
 func backoff(n int) time.Duration {

@@ -462,7 +462,7 @@ func (f *File) waitFor(ctx context.Context, gen uint64, limit time.Duration) err
 	f.waiters++
 	defer func() { f.waiters-- }()
 	for f.doneGen < gen && f.key != "" {
-		if f.lastErr != nil && !retryable(f.lastErr) {
+		if f.lastErr != nil && !mendable(f.lastErr) {
 			return f.lastErr
 		}
 		if ctx.Err() != nil {
