@@ -25,7 +25,8 @@ type ticket struct {
 	due     time.Time
 	timer   *time.Timer
 	running bool
-	run     func() // called in its own goroutine; ends with done or retry
+	gone    chan struct{} // closed by done
+	run     func()        // called in its own goroutine; ends with done or retry
 }
 
 func newQueue() *queue { return &queue{byKey: map[string][]*ticket{}} }
@@ -35,7 +36,7 @@ func (q *queue) add(delay time.Duration, run func(), keys ...string) *ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.next++
-	t := &ticket{seq: q.next, run: run}
+	t := &ticket{seq: q.next, run: run, gone: make(chan struct{})}
 	q.join(t, keys)
 	q.schedule(t, delay)
 	return t
@@ -54,13 +55,18 @@ func (q *queue) join(t *ticket, keys []string) {
 			continue
 		}
 		t.keys = append(t.keys, k)
-		list := q.byKey[k]
-		i := len(list)
-		for i > 0 && list[i-1].seq > t.seq && !list[i-1].running {
-			i--
-		}
-		q.byKey[k] = slices.Insert(list, i, t)
+		q.insert(t, k)
 	}
+}
+
+// insert puts the ticket into a queue: before later ones, unless they run.
+func (q *queue) insert(t *ticket, k string) {
+	list := q.byKey[k]
+	i := len(list)
+	for i > 0 && list[i-1].seq > t.seq && !list[i-1].running {
+		i--
+	}
+	q.byKey[k] = slices.Insert(list, i, t)
 }
 
 // schedule sets when the ticket is due. The caller holds q.mu.
@@ -109,7 +115,8 @@ func (q *queue) hastenLocked(t *ticket) {
 			if ahead == t {
 				break
 			}
-			if !ahead.running && time.Now().Before(ahead.due) {
+			if now := time.Now(); !ahead.running && now.Before(ahead.due) {
+				ahead.due = now // visited
 				q.hastenLocked(ahead)
 			}
 		}
@@ -124,6 +131,7 @@ func (q *queue) done(t *ticket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t.run = nil
+	close(t.gone)
 	if t.timer != nil {
 		t.timer.Stop()
 	}
@@ -139,7 +147,9 @@ func (q *queue) done(t *ticket) {
 	}
 }
 
-// retry lets a running ticket run again after the delay. It keeps its place.
+// retry lets a running ticket run again after the delay. It keeps its place, but
+// earlier ones that got a key of it while it ran go ahead: those that wait are
+// always in order, or two could wait for each other.
 func (q *queue) retry(t *ticket, delay time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -147,7 +157,40 @@ func (q *queue) retry(t *ticket, delay time.Duration) {
 		return
 	}
 	t.running = false
+	for _, k := range t.keys {
+		i := slices.Index(q.byKey[k], t)
+		q.byKey[k] = slices.Delete(q.byKey[k], i, i+1)
+		q.insert(t, k)
+	}
 	q.schedule(t, delay)
+	for _, k := range t.keys {
+		q.start(q.byKey[k][0])
+	}
+}
+
+// settle waits until no ticket but those named is in the queue of the key.
+func (q *queue) settle(ctx context.Context, key string, except ...*ticket) error {
+	for {
+		q.mu.Lock()
+		var other *ticket
+		for _, t := range q.byKey[key] {
+			if !slices.Contains(except, t) {
+				other = t
+			}
+		}
+		if other != nil {
+			q.hastenLocked(other)
+		}
+		q.mu.Unlock()
+		if other == nil {
+			return nil
+		}
+		select {
+		case <-other.gone:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // exclusive waits until every earlier operation on the keys has ended, and keeps

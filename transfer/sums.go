@@ -25,9 +25,11 @@ type partSum struct {
 
 // add takes the bytes p at off.
 func (s *partSums) add(l plan.Layout, p []byte, off int64) {
-	if s.n == 0 || off != s.run.off+s.run.size {
-		s.forget(off, off+int64(len(p)))
+	if off != s.run.off+s.run.size {
 		s.n = 0
+	}
+	for n := l.At(off); len(s.done) > 0 && n <= l.At(off+int64(len(p))-1); n++ {
+		delete(s.done, n)
 	}
 	for len(p) > 0 {
 		n := l.At(off)
