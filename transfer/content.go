@@ -37,6 +37,7 @@ type content struct {
 	sums   partSums
 	born   string          // publication ID
 	rec    *journal.Record // as the journal has it, nil: it has none
+	done   *s3.Object      // a completed upload of it that still lacks its name or metadata
 	tried  bool            // a request that may have published it had no clear answer
 	at     string          // the key of that request
 	orphan *journal.Upload // upload of an earlier process

@@ -118,7 +118,6 @@ func (e *Engine) reserve(ctx context.Context, s *journal.File, n int64) error {
 		e.mu.Lock()
 		freed := e.freed
 		e.mu.Unlock()
-		busy := len(e.Pending()) > 0
 		err := s.Reserve(n)
 		if err == nil || !errors.Is(err, ErrSpoolFull) {
 			return err
@@ -126,7 +125,7 @@ func (e *Engine) reserve(ctx context.Context, s *journal.File, n int64) error {
 		if e.evictLocal() {
 			continue
 		}
-		if !busy {
+		if len(e.Pending()) == 0 {
 			return err
 		}
 		for _, f := range e.dirtyFiles() {

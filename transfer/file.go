@@ -51,6 +51,7 @@ type File struct {
 	forgotten          bool               // nobody can open it any more
 	publishing         *content           // on its way into the bucket
 	paused             bool               // no new publication may begin
+	parked             bool               // one was to begin while paused
 	completing         bool               // the request that makes it visible is on its way
 	cancel             context.CancelFunc // ends the publication
 	ticket             *ticket            // its place in the queues, while something is unpublished and frozen

@@ -11,6 +11,7 @@ import (
 
 	"s3mount/internal/s3"
 	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
 )
 
 // ambiguous finds out whether a request that failed has published the content all
@@ -37,12 +38,6 @@ func (f *File) isPublished(ctx context.Context, c *content, key string) (o s3.Ob
 	return o, err == nil && o.Props.Meta[metaPublication] == c.born, err
 }
 
-// changed tells whether the bucket has another version of the object, or none.
-func (f *File) changed(ctx context.Context, o *s3.Object) bool {
-	now, err := f.eng.bucket.Head(ctx, o.Key)
-	return errors.Is(err, s3.ErrNotFound) || err == nil && now.ETag != o.ETag
-}
-
 // errRenewed: the precondition is another one now, the next try may succeed.
 var errRenewed = errors.New("the object at the key is another one now")
 
@@ -50,22 +45,62 @@ var errRenewed = errors.New("the object at the key is another one now")
 func (f *File) afterFailure(ctx context.Context, c *content, key string, err error) error {
 	f.mu.Lock()
 	s := c.stream
-	lost := s != nil && (errors.Is(err, s3.ErrNoUpload) || s.err != nil)
+	moved := s != nil && s.key != key && errors.Is(err, s3.ErrPrecondition) // its own key has another object now
+	lost := s != nil && (errors.Is(err, s3.ErrNoUpload) || s.err != nil) || moved
 	if lost {
 		f.abandon(c) // its bytes are in the spool: the next try begins anew
 		c.tried = false
 	}
 	f.mu.Unlock()
-	if errors.Is(err, ErrConflict) { // the base is gone: no precondition helps
+	switch {
+	case errors.Is(err, ErrConflict) || errors.Is(err, errRenewed):
 		return err
-	}
-	if errors.Is(err, s3.ErrPrecondition) && !lost {
+	case moved:
+		return errRenewed
+	case errors.Is(err, s3.ErrPrecondition) && lost: // of a copied part
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case errors.Is(err, s3.ErrPrecondition):
 		return f.keepBoth(ctx, key)
 	}
-	if errors.Is(err, s3.ErrPrecondition) {
-		return fmt.Errorf("%w: %w", ErrConflict, err)
-	}
 	return err
+}
+
+// sourceGone is called when a copy failed because of its source, or because of what
+// is at key.
+func (f *File) sourceGone(ctx context.Context, c *content, base *s3.Object, key string, failed error) (s3.Object, error) {
+	now, err := f.eng.bucket.Head(ctx, base.Key)
+	if err != nil && !errors.Is(err, s3.ErrNotFound) {
+		return s3.Object{}, err
+	}
+	switch {
+	case err == nil && now.ETag == base.ETag:
+		return s3.Object{}, failed // the source is as it was
+	case base == c.done: // the bytes are still in the spool
+		f.mu.Lock()
+		c.done = nil
+		f.mu.Unlock()
+		return s3.Object{}, errRenewed
+	case err == nil && base.Key == key: // nothing but attributes were changed here
+		f.eng.log.Warn("another client wrote the file anew: a change of its attributes is dropped", "key", key)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		c.ext, c.meta = plan.NewExtents(now.Size, plan.Base), ReadMeta(&now, c.meta)
+		if len(f.chain) == 1 {
+			f.meta = c.meta
+		}
+		return now, nil
+	}
+	return s3.Object{}, fmt.Errorf("%w: %w", ErrConflict, failed)
+}
+
+// carries tells whether an object has all that p says.
+func carries(o *s3.Object, p s3.Properties) bool {
+	for k, v := range p.Meta {
+		if o.Props.Meta[k] != v {
+			return false
+		}
+	}
+	return o.Props.ContentType == p.ContentType
 }
 
 // keepBoth is the way out when another client changed the object at key: its
@@ -161,10 +196,9 @@ func (f *File) rebased(c *content, key string, o s3.Object, gone int) []journal.
 		if r.BaseID == c.id {
 			r.BaseID, r.Base = "", &journal.Object{Key: key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
 		}
+		r.Delete = slices.Clone(f.moved[gone:])
 		if f.key == key {
-			r.Replaces, r.Delete = o.ETag, slices.Clone(f.moved[gone:])
-		} else {
-			r.Delete = append(slices.Clone(f.moved[gone:]), journal.Object{Key: key, ETag: o.ETag})
+			r.Replaces = o.ETag
 		}
 		x.rec = &r
 		out = append(out, r)
@@ -181,19 +215,14 @@ func (f *File) become(c *content, key string, o s3.Object, gone int) {
 		f.retired = append(f.retired, f.clean)
 	}
 	if c.base != nil && c.base != f.clean {
-		if c.base.spool != nil && c.spool == nil { // its bytes lie in the version that was renamed
-			c.spool, c.ext, c.base.spool = c.base.spool, c.base.ext, nil
-		}
 		f.retired = append(f.retired, c.base)
 	}
 	c.remote = NewRemote(ContentIDOf(o), o)
-	c.base, c.stream = nil, nil
+	c.base, c.stream, c.done = nil, nil, nil
 	f.chain, f.clean = f.chain[1:], c
 	f.doneGen, f.lastErr, f.failures = c.gen, nil, 0
 	f.moved = f.moved[gone:]
 	if f.key == key || f.key == "" {
 		f.object = &o
-	} else {
-		f.moved = append(f.moved, journal.Object{Key: key, ETag: o.ETag})
-	}
+	} // else it goes with what Rename noted
 }

@@ -17,7 +17,7 @@ import (
 func (f *File) enqueue(delay time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.key == "" || len(f.chain) == 0 || !f.chain[0].frozen {
+	if f.paused || f.key == "" || len(f.chain) == 0 || !f.chain[0].frozen {
 		return
 	}
 	if f.ticket == nil {
@@ -37,7 +37,8 @@ func (f *File) publish() {
 	t := f.ticket
 	f.cond.Broadcast()
 	switch {
-	case t == nil || f.paused || f.key == "": // removed meanwhile; who did it owns the ticket
+	case t == nil || f.paused || f.key == "": // stopped; who did it goes on with the ticket
+		f.parked = true
 		f.mu.Unlock()
 	case err != nil:
 		f.lastErr = err
@@ -121,7 +122,7 @@ func (f *File) publishOnce() error {
 	if err := f.save(c); err != nil {
 		return err
 	}
-	for {
+	for try := 1; ; try++ {
 		f.mu.Lock()
 		key, expect := f.key, f.object
 		f.mu.Unlock()
@@ -129,11 +130,14 @@ func (f *File) publishOnce() error {
 		if err == nil {
 			return f.published(ctx, c, key, o)
 		}
-		if err = f.afterFailure(ctx, c, key, err); !errors.Is(err, errRenewed) {
+		if err = f.afterFailure(ctx, c, key, err); !errors.Is(err, errRenewed) || try == maxRenewals {
 			return err
 		}
 	}
 }
+
+// maxRenewals is how often one publication may meet yet another version.
+const maxRenewals = 4
 
 // fold makes one content of several frozen ones: what was closed again before it
 // was published is sent once.
@@ -184,6 +188,10 @@ func (f *File) merge(a, b *content) error {
 		}
 	}
 	f.mu.Lock()
+	if a.stream != nil && a.stream.pieces != nil {
+		f.abandon(a) // its parts were planned for other extents
+	}
+	a.done = nil
 	if a.ext.Size() != b.ext.Size() {
 		a.ext.Truncate(min(a.ext.Size(), b.ext.Size()))
 	}
@@ -225,8 +233,12 @@ func (f *File) copyRange(from, to *journal.File, off, n int64) error {
 // send makes the content the object at key, whose present version is expect.
 func (f *File) send(ctx context.Context, c *content, key string, expect *s3.Object) (s3.Object, error) {
 	if c.tried {
-		if o, ok, err := f.isPublished(ctx, c, key); ok || err != nil {
+		o, ok, err := f.isPublished(ctx, c, key)
+		if err != nil || ok && carries(&o, Properties(&c.meta, key, c.born)) {
 			return o, err
+		}
+		if ok { // the bytes are there, what came later is not
+			return f.rename(ctx, c, key, o, key, &o)
 		}
 	}
 	if c.orphan != nil {
@@ -236,7 +248,9 @@ func (f *File) send(ctx context.Context, c *content, key string, expect *s3.Obje
 	size, base := c.ext.Size(), c.baseObject()
 	if c.stream == nil {
 		switch {
-		case base != nil && c.only(plan.Base) && size == base.Size && size <= plan.MaxPart && size > 0:
+		case c.done != nil && size <= plan.MaxPart:
+			return f.copyBase(ctx, c, c.done, key, expect)
+		case c.done == nil && base != nil && c.only(plan.Base) && size == base.Size && size <= plan.MaxPart && size > 0:
 			return f.copyBase(ctx, c, base, key, expect)
 		case size <= streamFrom:
 			return f.put(ctx, c, key, expect)
@@ -251,13 +265,18 @@ func (f *File) send(ctx context.Context, c *content, key string, expect *s3.Obje
 // startUpload creates the multipart upload of a frozen content.
 func (f *File) startUpload(ctx context.Context, c *content, key string) error {
 	var pieces []plan.Piece
-	if c.base != nil {
+	if c.done != nil {
+		all := plan.NewExtents(c.ext.Size(), plan.Base)
+		pieces = plan.Edit(&all)
+	} else if c.base != nil {
 		pieces = plan.Edit(&c.ext)
 		if err := f.fill(ctx, c, plan.Borrowed(&c.ext, pieces)); err != nil {
 			return err
 		}
 	}
-	s := f.eng.newUpload(key, c.meta, pieces)
+	f.mu.Lock()
+	s := f.eng.newUpload(key, f.object, c.meta, pieces)
+	f.mu.Unlock()
 	if err := f.create(ctx, c, s); err != nil {
 		s.cancel()
 		return err
@@ -362,8 +381,8 @@ func (f *File) copyBase(ctx context.Context, c *content, base *s3.Object, key st
 		return o, nil
 	}
 	o, err = f.ambiguous(ctx, c, key, err)
-	if errors.Is(err, s3.ErrNotFound) || errors.Is(err, s3.ErrPrecondition) && f.changed(ctx, base) {
-		return o, fmt.Errorf("%w: %w", ErrConflict, err)
+	if errors.Is(err, s3.ErrNotFound) || errors.Is(err, s3.ErrPrecondition) {
+		return f.sourceGone(ctx, c, base, key, err)
 	}
 	return o, err
 }
@@ -377,7 +396,7 @@ func (f *File) complete(ctx context.Context, c *content, key string, expect *s3.
 		return s3.Object{}, err
 	}
 	direct := s.key == key && sameMeta(&s.meta, &c.meta) && s.meta.MtimeNS == c.meta.MtimeNS
-	cond := s3.Cond{}
+	cond := condition(s.replaces)
 	if s.key == key {
 		cond = condition(expect)
 	}
@@ -397,21 +416,16 @@ func (f *File) complete(ctx context.Context, c *content, key string, expect *s3.
 }
 
 // rename is the second half of publishing an upload under another name or with
-// other metadata: from now on the content is the object that was completed.
+// other metadata: the object that was completed is copied. The bytes stay in the
+// spool until that is done.
 func (f *File) rename(ctx context.Context, c *content, from string, o s3.Object, key string, expect *s3.Object) (s3.Object, error) {
 	f.mu.Lock()
 	c.stream, c.tried = nil, false
-	c.base = publishedContent(s3.Object{Key: from, ETag: o.ETag, VersionID: o.VersionID, Size: c.ext.Size()})
-	c.ext = plan.NewExtents(c.ext.Size(), plan.Base)
-	spool := c.spool
-	c.spool = nil
-	if spool != nil {
-		c.base.spool, c.base.ext = spool, plan.NewExtents(c.ext.Size(), plan.Data)
-	}
+	c.done = &s3.Object{Key: from, ETag: o.ETag, VersionID: o.VersionID, Size: c.ext.Size()}
 	c.changes++
 	c.born = journal.NewID()
 	if from == key {
-		f.object = &s3.Object{Key: key, ETag: o.ETag, Size: o.Size}
+		f.object = c.done
 		expect = f.object
 	} else {
 		f.moved = append(f.moved, journal.Object{Key: from, ETag: o.ETag})

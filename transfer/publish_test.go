@@ -19,7 +19,10 @@ import (
 // rename moves a file as the names do, when nothing is at the new key.
 func (g *writeRig) rename(f *File, key string) {
 	g.t.Helper()
-	var err error
+	err := g.engine.Settle(context.Background(), key, f)
+	if err != nil {
+		g.t.Fatalf("rename to %q: %v", key, err)
+	}
 	if f.Dirty() {
 		err = f.Rename(key, nil, nil)
 	} else {
@@ -32,7 +35,7 @@ func (g *writeRig) rename(f *File, key string) {
 
 func (g *writeRig) remove(f *File) {
 	g.t.Helper()
-	if err := g.engine.Remove(context.Background(), f); err != nil {
+	if _, err := g.engine.Remove(context.Background(), f); err != nil {
 		g.t.Fatalf("unlink: %v", err)
 	}
 }
@@ -392,7 +395,7 @@ func TestMetadataOfAChangedObject(t *testing.T) {
 		if err := f.SetMeta(func(m *Meta) { m.Mode = ModeFile | 0o700 }); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Sync(context.Background()); !errors.Is(err, ErrConflict) {
+		if err := f.Sync(context.Background()); err != nil {
 			t.Errorf("fsync: %v", err)
 		}
 		if n := len(g.server.Requests()); n > 20 {

@@ -286,7 +286,7 @@ func TestCrashWithADoomedObject(t *testing.T) {
 	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
 		f := g.existing("k", []byte("data"))
 		g.open(f)
-		if err := g.engine.Remove(context.Background(), f); err != nil {
+		if _, err := g.engine.Remove(context.Background(), f); err != nil {
 			t.Fatal(err)
 		}
 		g.keys("k")

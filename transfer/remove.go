@@ -25,11 +25,18 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) e
 		f.eng.dirtyAdd(f)
 		f.freeze()
 	}
-	if f.object != nil && f.publishing == nil {
-		f.moved = append(f.moved, journal.Object{Key: f.key, ETag: f.object.ETag})
+	old := f.key
+	if f.object != nil {
+		f.moved = append(f.moved, journal.Object{Key: old, ETag: f.object.ETag})
+	}
+	if f.object != nil || f.head().base != nil {
+		f.freeze() // its place in the queues keeps the old object as it is until it is published
 	}
 	f.moved = append(f.moved, moved...)
 	f.key, f.object = key, replaced
+	if f.publishing != nil {
+		f.mayBeAt(old, f.publishing.born)
+	}
 	f.moved = slices.DeleteFunc(f.moved, func(o journal.Object) bool {
 		if o.Key == key && o.ETag != "" && replaced == nil {
 			f.object = &s3.Object{Key: key, ETag: o.ETag} // back at a former name: its object stays
@@ -69,6 +76,32 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) e
 	return nil
 }
 
+// settleLimit is how long a rename waits for a file that left the new name before.
+const settleLimit = 30 * time.Second
+
+// Settle waits until no file but those two has anything to do at key. Without it a
+// file could be published over an object that another one, which left that name,
+// still builds on.
+func (e *Engine) Settle(ctx context.Context, key string, files ...*File) error {
+	ctx, stop := context.WithTimeoutCause(ctx, settleLimit, errTimeout)
+	defer stop()
+	var own []*ticket
+	for _, f := range files {
+		f.mu.Lock()
+		own = append(own, f.ticket)
+		f.mu.Unlock()
+	}
+	return e.queue.settle(ctx, key, own...)
+}
+
+// FormerObjects is what the bucket still has of the file under former names, and is
+// deleted once the file is published.
+func (f *File) FormerObjects() []ObjectRef {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]ObjectRef(nil), f.moved...)
+}
+
 // MoveObject renames a published file: the server copies its object, then the old
 // one is deleted.
 func (e *Engine) MoveObject(ctx context.Context, f *File, key string) error {
@@ -89,10 +122,12 @@ func (e *Engine) MoveObject(ctx context.Context, f *File, key string) error {
 		n.Props, n.HasProps = Properties(&meta, key, o.Props.Meta[metaPublication]), true
 	}
 	rec := journal.Record{ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Delete: []journal.Object{{Key: from, ETag: o.ETag}}}
+	if err := f.Moved(key, &n); err != nil { // what was written meanwhile builds on the new object
+		return err
+	}
 	if err := e.journal.Apply([]journal.Record{rec}); err != nil {
 		return err
 	}
-	f.relocate(key, &n)
 	return e.deleteNow(ctx, &rec)
 }
 
@@ -130,7 +165,7 @@ func (f *File) Moved(key string, o *s3.Object) error {
 	case head.rec == nil && !head.frozen:
 		return f.eng.journal.NoteOpen(head.id, key)
 	}
-	return f.save(head)
+	return f.commit()
 }
 
 // CopyObject copies an object on the server, whatever its size. Above 5 GiB it is
@@ -190,10 +225,13 @@ func (f *File) Detach() (object *s3.Object, moved []journal.Object) {
 // Attach takes Detach back.
 func (f *File) Attach() {
 	f.mu.Lock()
-	f.paused = false
+	again := f.parked
+	f.paused, f.parked = false, false
 	t := f.ticket
 	f.mu.Unlock()
-	if t != nil {
+	if t == nil {
+		f.enqueue(f.eng.opts.Settle)
+	} else if again {
 		f.eng.queue.retry(t, 0)
 	}
 }
@@ -244,8 +282,9 @@ func (f *File) Drop() error {
 }
 
 // Remove unlinks a file. What was never published goes without a request. The
-// object of a file that is still open is deleted with the last close.
-func (e *Engine) Remove(ctx context.Context, f *File) error {
+// objects of a file that is still open are deleted with the last close: these are
+// returned.
+func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err error) {
 	f.stopPublishing()
 	f.mu.Lock()
 	victims := append([]journal.Object(nil), f.moved...)
@@ -265,10 +304,10 @@ func (e *Engine) Remove(ctx context.Context, f *File) error {
 		e.queue.done(t)
 	}
 	rec := &journal.Record{ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Delete: victims}
-	var err error
 	switch {
 	case len(victims) == 0: // nothing to delete
 	case open:
+		later = victims
 		if err = e.journal.Apply([]journal.Record{*rec}); err == nil {
 			f.mu.Lock()
 			f.doomed = rec
@@ -279,12 +318,12 @@ func (e *Engine) Remove(ctx context.Context, f *File) error {
 	}
 	if err != nil {
 		f.mu.Lock()
-		f.paused = false
+		f.paused, f.parked = false, false
 		f.mu.Unlock()
 		f.enqueue(e.opts.Settle)
-		return err
+		return nil, err
 	}
-	return f.Drop()
+	return later, f.Drop()
 }
 
 func (e *Engine) removeObjects(ctx context.Context, rec *journal.Record, key string) error {

@@ -16,10 +16,11 @@ const streamFrom = 16 << 20
 
 // upload is a multipart upload of one content. Guarded by File.mu.
 type upload struct {
-	key, id string
-	meta    Meta
-	layout  plan.Layout
-	pieces  []plan.Piece // of an edit; nil: by layout
+	key, id  string
+	replaces *s3.Object // what the bucket had under key when it began
+	meta     Meta
+	layout   plan.Layout
+	pieces   []plan.Piece // of an edit; nil: by layout
 
 	parts    map[int]*part
 	next     int // first part that advance has not looked at
@@ -47,9 +48,9 @@ type part struct {
 	misses int
 }
 
-func (e *Engine) newUpload(key string, meta Meta, pieces []plan.Piece) *upload {
+func (e *Engine) newUpload(key string, replaces *s3.Object, meta Meta, pieces []plan.Piece) *upload {
 	ctx, cancel := context.WithCancel(e.ctx)
-	return &upload{key: key, meta: meta, layout: e.layout, pieces: pieces, parts: map[int]*part{}, next: 2, ctx: ctx, cancel: cancel}
+	return &upload{key: key, replaces: replaces, meta: meta, layout: e.layout, pieces: pieces, parts: map[int]*part{}, next: 2, ctx: ctx, cancel: cancel}
 }
 
 // span is the range of part n in a file of size bytes.
@@ -100,7 +101,7 @@ func (f *File) advance(c *content) {
 		if size < streamFrom || !c.scratch() || f.key == "" || f.eng.opts.NoStreaming {
 			return
 		}
-		c.stream = f.eng.newUpload(f.key, f.meta, nil)
+		c.stream = f.eng.newUpload(f.key, f.object, f.meta, nil)
 		c.stream.starting = true
 		f.eng.queue.wg.Go(func() { f.startStream(c, c.stream) })
 		return
@@ -133,7 +134,10 @@ func (f *File) startStream(c *content, s *upload) {
 		if c.stream == s && s.ctx.Err() == nil {
 			f.eng.log.Warn("upload while writing did not start; it will with the close", "key", s.key, "err", err)
 		}
-		c.stream, s.err = nil, err
+		s.err = err // whoever waits for it begins anew
+		if c.stream == s {
+			c.stream = nil
+		}
 	} else {
 		f.advance(c)
 	}
@@ -180,6 +184,9 @@ func (f *File) sendPart(j partJob) {
 	crc, known := c.sums.get(j.n, span.Off, span.Len)
 	known = known && s.pieces == nil
 	src, spool, base := io.ReaderAt(zeros{}), c.spool, c.baseObject()
+	if c.done != nil {
+		base = c.done
+	}
 	if spool != nil {
 		spool.Ref()
 		src = spool

@@ -14,7 +14,7 @@ import (
 // WriteAt writes p at off into the spool. p is not kept.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	end := off + int64(len(p))
-	if end > plan.MaxObject {
+	if end > f.eng.layout.MaxSize() {
 		return 0, ErrTooBig
 	}
 	if len(p) == 0 {
@@ -154,7 +154,7 @@ func (f *File) makeSpool(c *content) error {
 
 // Truncate cuts the file, or extends it with a hole.
 func (f *File) Truncate(ctx context.Context, size int64) error {
-	if size > plan.MaxObject {
+	if size > f.eng.layout.MaxSize() {
 		return ErrTooBig
 	}
 	f.mu.Lock()
@@ -171,12 +171,13 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 	if err != nil {
 		return err
 	}
-	old := c.ext.Size()
+	old, held := c.ext.Size(), c.ext.Bytes(plan.Data)
 	c.ext.Truncate(size)
 	if size < old && c.spool != nil {
 		if err := c.spool.Truncate(size); err != nil {
 			return err
 		}
+		c.spool.Unreserve(held - c.ext.Bytes(plan.Data))
 	}
 	c.sums.forget(min(old, size), max(old, size))
 	f.touched(c, min(old, size), max(old, size)-min(old, size))
@@ -209,7 +210,11 @@ func (f *File) PunchHole(ctx context.Context, off, n int64) error {
 			return err
 		}
 	}
+	held := c.ext.Bytes(plan.Data)
 	c.ext.Set(off, n, plan.Hole)
+	if c.spool != nil {
+		c.spool.Unreserve(held - c.ext.Bytes(plan.Data))
+	}
 	c.sums.forget(off, off+n)
 	f.touched(c, off, n)
 	return nil
@@ -396,10 +401,10 @@ func (f *File) release() {
 		}
 		f.chain, f.clean = nil, publishedContent(s3.Object{})
 	}
-	f.mu.Unlock()
 	for _, c := range old {
-		c.close()
+		c.close() // with the lock: an eviction may be at the same content
 	}
+	f.mu.Unlock()
 	if doomed != nil {
 		f.eng.deleteLater(doomed)
 	}

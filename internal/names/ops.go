@@ -61,7 +61,8 @@ func (t *Tree) create(p string, kind Kind, meta transfer.Meta) (*Node, *transfer
 	t.mu.Lock()
 	var replaced *s3.Object
 	if d := t.doomed[t.key(p)]; len(d) > 0 {
-		replaced = &s3.Object{Key: d[0].Key, ETag: d[0].ETag}
+		last := d[len(d)-1]
+		replaced = &s3.Object{Key: last.Key, ETag: last.ETag}
 	}
 	key := t.key(p)
 	t.mu.Unlock()
@@ -157,10 +158,14 @@ func (t *Tree) Symlink(ctx context.Context, dir *Node, name, target string, uid,
 	t.mu.Lock()
 	n.target = target
 	t.mu.Unlock()
-	if _, err := f.WriteAt(ctx, []byte(target), 0); err != nil {
-		return nil, err
+	_, err = f.WriteAt(ctx, []byte(target), 0)
+	if err == nil {
+		err = f.Flush(ctx)
 	}
-	return n, f.Flush(ctx)
+	if err != nil {
+		return nil, errors.Join(err, t.Unlink(ctx, dir, name))
+	}
+	return n, nil
 }
 
 // Unlink removes a file or a link.
@@ -183,15 +188,13 @@ func (t *Tree) Unlink(ctx context.Context, dir *Node, name string) error {
 	if err := t.keepParent(ctx, p); err != nil {
 		return err
 	}
-	object := f.Object()
-	if err := t.engine.Remove(ctx, f); err != nil {
+	later, err := t.engine.Remove(ctx, f)
+	if err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if object != nil && f.InUse() { // deleted with the last close
-		t.doomed[object.Key] = append(t.doomed[object.Key], transfer.ObjectRef{Key: object.Key, ETag: object.ETag})
-	}
+	t.doom(later)
 	t.detach(n)
 	t.record(p, nil)
 	t.bump(p)

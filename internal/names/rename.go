@@ -78,7 +78,11 @@ func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
 			return err
 		}
 	}
-	if f.Dirty() {
+	if err := t.settle(ctx, p, f, victim); err != nil {
+		return err
+	}
+	unpublished := f.Dirty()
+	if unpublished {
 		if victim != nil {
 			replaced, moved = victim.Detach()
 		}
@@ -102,15 +106,24 @@ func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
 		t.reap(dst)
 	}
 	t.move(src, p)
-	if !f.Dirty() {
-		o := f.Object()
+	if o := f.Object(); !f.Dirty() && o != nil {
 		src.object, src.checked = *o, time.Now()
 		t.record(p, o)
+	}
+	if unpublished {
+		t.doom(f.FormerObjects())
 	}
 	t.record(old, nil)
 	t.bump(old)
 	t.bump(p)
 	return err
+}
+
+func (t *Tree) settle(ctx context.Context, p string, f, victim *transfer.File) error {
+	if victim == nil {
+		victim = f
+	}
+	return t.engine.Settle(ctx, t.key(p), f, victim)
 }
 
 // move gives a node another path. The caller holds t.mu.
@@ -133,6 +146,7 @@ func (t *Tree) renameDir(ctx context.Context, src *Node, p string) error {
 	if err := t.engine.Wait(ctx, oldPrefix); err != nil {
 		return err
 	}
+	defer t.hold(old)()
 	objects, err := t.allBelow(ctx, oldPrefix)
 	if err != nil {
 		return err
@@ -148,6 +162,27 @@ func (t *Tree) renameDir(ctx context.Context, src *Node, p string) error {
 		return err
 	}
 	return t.deleteAll(ctx, objects)
+}
+
+// hold lets no file below a directory be published until the returned function is
+// called.
+func (t *Tree) hold(dir string) (release func()) {
+	t.mu.Lock()
+	var files []*transfer.File
+	for q, n := range t.nodes {
+		if strings.HasPrefix(q, dir+"/") && n.file != nil {
+			files = append(files, n.file)
+		}
+	}
+	t.mu.Unlock()
+	for _, f := range files {
+		f.Detach()
+	}
+	return func() {
+		for _, f := range files {
+			f.Attach()
+		}
+	}
 }
 
 // allBelow lists every object below a prefix.
@@ -166,7 +201,10 @@ func (t *Tree) allBelow(ctx context.Context, prefix string) ([]s3.Object, error)
 	}
 }
 
-func (t *Tree) copyAll(ctx context.Context, objects []s3.Object, oldPrefix, newPrefix string) (map[string]s3.Object, error) {
+// copied is an object and its copy under the new name.
+type copied struct{ from, to s3.Object }
+
+func (t *Tree) copyAll(ctx context.Context, objects []s3.Object, oldPrefix, newPrefix string) (map[string]copied, error) {
 	out := make([]s3.Object, len(objects))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(renameParallel)
@@ -181,9 +219,9 @@ func (t *Tree) copyAll(ctx context.Context, objects []s3.Object, oldPrefix, newP
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	copies := make(map[string]s3.Object, len(objects))
+	copies := make(map[string]copied, len(objects))
 	for i, o := range objects {
-		copies[o.Key] = out[i]
+		copies[o.Key] = copied{from: o, to: out[i]}
 	}
 	return copies, nil
 }
@@ -201,7 +239,7 @@ func (t *Tree) deleteAll(ctx context.Context, objects []s3.Object) error {
 
 // moveNodes gives the nodes below a directory their new paths, and tells their
 // files where the objects are now.
-func (t *Tree) moveNodes(old, p string, copies map[string]s3.Object) error {
+func (t *Tree) moveNodes(old, p string, copies map[string]copied) error {
 	type pair struct {
 		f   *transfer.File
 		key string
@@ -219,15 +257,15 @@ func (t *Tree) moveNodes(old, p string, copies map[string]s3.Object) error {
 		}
 	}
 	for _, n := range list {
-		was := t.key(n.path)
+		pairOf, ok := copies[t.key(n.path)]
+		was, o := pairOf.from, pairOf.to
 		t.move(n, p+strings.TrimPrefix(n.path, old))
-		o, ok := copies[was]
 		if ok {
 			n.object.Key, n.object.ETag = o.Key, o.ETag
 		}
 		if n.file != nil {
 			x := pair{f: n.file, key: t.key(n.path)}
-			if ok {
+			if now := n.file.Object(); ok && now != nil && now.ETag == was.ETag {
 				x.o = &o
 			}
 			files = append(files, x)

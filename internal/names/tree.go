@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -72,10 +73,9 @@ func New(o Options, recovered transfer.Recovered) *Tree {
 	t.root.meta.MtimeNS, t.root.exact = t.started.UnixNano(), true
 	t.nodes[""], t.inos[1] = t.root, t.root
 	o.Engine.Observe(t.published, t.settled, t.deleted)
-	for _, d := range recovered.Doomed {
-		t.doomed[d.Key] = append(t.doomed[d.Key], d)
-	}
+	t.doom(recovered.Doomed)
 	for _, f := range recovered.Files {
+		t.doom(f.FormerObjects())
 		t.adopt(f)
 	}
 	return t
@@ -182,6 +182,7 @@ func (t *Tree) published(f *transfer.File, o s3.Object, gone []transfer.ObjectRe
 		return
 	}
 	t.record(p, &o)
+	t.spare(gone)
 	for _, g := range gone {
 		if q, ok := t.path(g.Key); ok && q != p && (t.nodes[q] == nil || t.nodes[q].file == f) {
 			t.record(q, nil)
@@ -208,10 +209,28 @@ func (t *Tree) settled(f *transfer.File) {
 func (t *Tree) deleted(gone []transfer.ObjectRef) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.spare(gone)
 	for _, g := range gone {
-		delete(t.doomed, g.Key)
 		if p, ok := t.path(g.Key); ok && t.nodes[p] == nil {
 			t.record(p, nil)
+		}
+	}
+}
+
+// doom hides objects that are to be deleted. The caller holds t.mu.
+func (t *Tree) doom(list []transfer.ObjectRef) {
+	for _, o := range list {
+		t.doomed[o.Key] = append(t.doomed[o.Key], o)
+	}
+}
+
+// spare takes objects out of the list of those that are to be deleted. The caller
+// holds t.mu.
+func (t *Tree) spare(list []transfer.ObjectRef) {
+	for _, o := range list {
+		left := slices.DeleteFunc(t.doomed[o.Key], func(d transfer.ObjectRef) bool { return d == o })
+		if t.doomed[o.Key] = left; len(left) == 0 {
+			delete(t.doomed, o.Key)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func checkIdentity(o Options) error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(path, append(raw, '\n'), 0o600)
+		return writeDurably(path, append(raw, '\n'))
 	}
 	if err != nil {
 		return err
@@ -147,6 +147,22 @@ func checkIdentity(o Options) error {
 		return fmt.Errorf("%s %w: it holds %s/%s of %s (format %d)", o.Dir, ErrForeign, got.Bucket, got.Prefix, got.Endpoint, got.Version)
 	}
 	return nil
+}
+
+// writeDurably makes a file whole or not at all, also over a power loss.
+func writeDurably(path string, raw []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // Records is every record, oldest first.

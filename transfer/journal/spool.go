@@ -136,6 +136,15 @@ func (f *File) Reserve(n int64) error {
 	return nil
 }
 
+// Unreserve gives back room for n bytes that are not in the file any more.
+func (f *File) Unreserve(n int64) {
+	f.mu.Lock()
+	n = min(n, f.reserved)
+	f.reserved -= n
+	f.mu.Unlock()
+	f.spool.release(n)
+}
+
 // writebackRun is how many bytes are written before their way to the disk begins.
 const writebackRun = 16 << 20
 
