@@ -132,22 +132,24 @@ func TestQueueExclusive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
 		var order []string
-		first := q.add(time.Hour, nil, "a")
-		first.run = func() {
-			time.Sleep(time.Second)
-			order = append(order, "first")
-			q.done(first)
+		add := func(delay time.Duration, name, key string) {
+			var tk *ticket
+			ready := make(chan struct{})
+			tk = q.add(delay, func() {
+				<-ready
+				time.Sleep(time.Second)
+				order = append(order, name)
+				q.done(tk)
+			}, key)
+			close(ready)
 		}
+		add(time.Hour, "first", "a")
 		begin := time.Now()
 		release, err := q.exclusive(context.Background(), "a", "b")
 		if err != nil || time.Since(begin) != time.Second {
 			t.Fatalf("%v after %v: an exclusive operation hastens those ahead of it", err, time.Since(begin))
 		}
-		later := q.add(time.Millisecond, nil, "b")
-		later.run = func() {
-			order = append(order, "later")
-			q.done(later)
-		}
+		add(time.Millisecond, "later", "b")
 		time.Sleep(time.Minute)
 		order = append(order, "exclusive")
 		ctx, stop := context.WithTimeout(context.Background(), time.Second)
@@ -156,7 +158,8 @@ func TestQueueExclusive(t *testing.T) {
 			t.Error("two exclusive operations on one key")
 		}
 		release()
-		time.Sleep(time.Second)
+		time.Sleep(time.Minute)
+		synctest.Wait()
 		if fmt.Sprint(order) != "[first exclusive later]" || len(q.byKey) != 0 {
 			t.Errorf("order %v, left %v", order, q.byKey)
 		}
