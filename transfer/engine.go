@@ -74,10 +74,11 @@ type Engine struct {
 	seq     atomic.Uint64
 	sent    atomic.Int64 // bytes that the bucket has taken
 
-	mu    sync.Mutex
-	dirty map[*File]bool // files with content that is not published
-	local []localCopy    // published contents whose bytes are still here, oldest first
-	freed chan struct{}  // closed and replaced when spool room may be free
+	mu        sync.Mutex
+	recovered []func()       // what Start begins
+	dirty     map[*File]bool // files with content that is not published
+	local     []localCopy    // published contents whose bytes are still here, oldest first
+	freed     chan struct{}  // closed and replaced when spool room may be free
 }
 
 type localCopy struct {
@@ -85,7 +86,8 @@ type localCopy struct {
 	c *content
 }
 
-// New makes an Engine. Recover has to be called before anything else.
+// New makes an Engine. Recover, Observe and Start have to be called before anything
+// else, in this order.
 func New(o Options) *Engine {
 	if o.Parallel == 0 {
 		o.Parallel = 16
@@ -103,7 +105,7 @@ func New(o Options) *Engine {
 }
 
 // Observe sets who hears of what was written and deleted; see Options. It must be
-// called before the first file is made.
+// called before Start.
 func (e *Engine) Observe(published func(f *File, o s3.Object, gone []journal.Object), settled func(*File), deleted func([]journal.Object)) {
 	e.opts.Published, e.opts.Settled, e.opts.Deleted = published, settled, deleted
 }

@@ -22,7 +22,8 @@ type Recovered struct {
 	Doomed []journal.Object
 }
 
-// Recover reads the journal and takes up what is in it.
+// Recover reads the journal and takes up what is in it. Start has to follow, once
+// the one who observes knows what was recovered.
 func (e *Engine) Recover() (Recovered, error) {
 	var out Recovered
 	records, err := e.journal.Records()
@@ -47,7 +48,7 @@ func (e *Engine) Recover() (Recovered, error) {
 			err = errors.Join(err, e.dropUnfinished(r))
 		case r.NoContent:
 			out.Doomed = append(out.Doomed, r.Delete...)
-			e.deleteLater(r)
+			e.recovered = append(e.recovered, func() { e.deleteLater(r) })
 		case !follower[r.ID]:
 			f, ferr := e.recoverFile(r, byID)
 			if ferr != nil {
@@ -68,6 +69,15 @@ func (e *Engine) Recover() (Recovered, error) {
 	}
 	sort.Strings(out.Unfinished)
 	return out, errors.Join(err, uerr)
+}
+
+// Start begins to publish and delete what Recover found, in the order in which it
+// was asked for.
+func (e *Engine) Start() {
+	for _, begin := range e.recovered {
+		begin()
+	}
+	e.recovered = nil
 }
 
 // dropUnfinished forgets a file that was never closed, and its upload.
@@ -124,7 +134,7 @@ func (e *Engine) recoverFile(last *journal.Record, byID map[string]*journal.Reco
 		below = c
 	}
 	e.dirtyAdd(f)
-	f.enqueue(0)
+	e.recovered = append(e.recovered, func() { f.enqueue(0) })
 	return f, nil
 }
 

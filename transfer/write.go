@@ -351,7 +351,7 @@ func (f *File) saveUpload(c *content) error {
 func (f *File) record(c *content) journal.Record {
 	r := journal.Record{
 		ID: c.id, Seq: c.seq, Key: f.key, Extents: c.ext.List(), Meta: c.meta,
-		Publication: c.born, Delete: f.moved, Completing: c.tried,
+		Publication: c.born, Delete: f.moved,
 	}
 	if f.object != nil {
 		r.Replaces = f.object.ETag

@@ -69,6 +69,7 @@ func (g *writeRig) start() {
 	if g.found, err = g.engine.Recover(); err != nil {
 		g.t.Errorf("recover: %v", err)
 	}
+	g.engine.Start()
 }
 
 // stop ends the engine; the journal keeps what is not published.

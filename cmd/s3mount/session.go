@@ -72,6 +72,7 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 		Bucket: bucket, Engine: s.engine, Prefix: cfg.Prefix, TTL: cfg.ListTTL, Default: owner,
 		Umask: cfg.Umask, ReadOnly: cfg.ReadOnly, Log: log,
 	}, recovered)
+	s.engine.Start()
 	ready(s)
 	s.server, err = mountfs.Mount(s.tree, mountfs.Options{
 		Mountpoint: cfg.Mountpoint, Source: "s3mount:" + cfg.Bucket + "/" + cfg.Prefix,

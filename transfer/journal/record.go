@@ -34,8 +34,6 @@ type Record struct {
 
 	// Upload is the multipart upload that holds parts of the content already.
 	Upload *Upload `json:"upload,omitempty"`
-	// Completing is synced before the request that makes the object visible.
-	Completing bool `json:"completing,omitempty"`
 	// Publication is the random ID that the object carries, so that it is known again
 	// after an answer was lost.
 	Publication string `json:"publication"`
