@@ -94,8 +94,15 @@ func (t *Tree) headSiblings(p string) {
 	}
 }
 
+// sameSecond is how old an object has to be for its time to tell versions apart: the
+// time has whole seconds, and a copy with other metadata keeps the ETag.
+const sameSecond = 2 * time.Second
+
 // remember keeps what an object carries, for later listings. The caller holds t.mu.
 func (t *Tree) remember(p string, o s3.Object) {
+	if time.Since(o.LastModified) < sameSecond {
+		return
+	}
 	if len(t.memo) >= maxMemo {
 		clear(t.memo)
 	}

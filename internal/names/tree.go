@@ -239,6 +239,7 @@ func (t *Tree) spare(list []transfer.ObjectRef) {
 func (t *Tree) record(p string, o *s3.Object) {
 	now := time.Now()
 	t.changes[p] = change{now, o}
+	delete(t.memo, p)
 	t.noteListing(p, o)
 	if now.Sub(t.swept) < time.Minute {
 		return
