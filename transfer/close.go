@@ -1,0 +1,272 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+)
+
+// freeze ends writing in place: the newest content stays as it is from now on.
+// The caller holds f.mu; it is let go while writes end.
+func (f *File) freeze() {
+	c := f.head()
+	for c.inflight > 0 {
+		f.cond.Wait()
+		if c = f.head(); c.frozen {
+			return
+		}
+	}
+	if c.frozen {
+		return
+	}
+	c.frozen = true
+	f.frozenGen++
+	if s := c.stream; s != nil && !f.timed {
+		f.meta.MtimeNS = s.meta.MtimeNS // what the upload carries, so that no copy is needed for it
+	}
+	c.gen, c.meta = f.frozenGen, f.meta
+	c.seq = f.eng.nextSeq()
+}
+
+// Flush makes every byte written so far durable, so that a crash of the mount or
+// of the machine loses nothing. Every close of a descriptor calls it.
+func (f *File) Flush(ctx context.Context) error {
+	f.mu.Lock()
+	dirty := f.writers > 0 && len(f.chain) > 0
+	f.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	if f.eng.opts.CloseInBucket {
+		return f.Sync(ctx)
+	}
+	return f.commit()
+}
+
+// commit brings to the journal what it does not have: the newest content, and a
+// frozen one below it that another descriptor's write has overtaken.
+func (f *File) commit() error {
+	var saved *content // the open content, which may change for ever
+	for {
+		var c *content
+		f.mu.Lock()
+		if f.key != "" {
+			for _, x := range f.chain {
+				if (x.rec == nil || x.durable != x.changes) && x != saved {
+					c = x
+					break
+				}
+			}
+		}
+		if c != nil && !c.frozen {
+			saved = c
+		}
+		f.mu.Unlock()
+		if c == nil {
+			return nil
+		}
+		if err := f.save(c); err != nil {
+			return err
+		}
+	}
+}
+
+// save makes the content durable: its bytes, then its record. Records named in
+// remove go in the same transaction.
+func (f *File) save(c *content, remove ...string) error {
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.Lock()
+	if f.key == "" || !slices.Contains(f.chain, c) || c.rec != nil && c.durable == c.changes && len(remove) == 0 {
+		f.mu.Unlock()
+		return nil
+	}
+	for c.inflight > 0 {
+		f.cond.Wait()
+	}
+	if !c.frozen {
+		c.meta = f.meta
+	}
+	if c.seq == 0 {
+		c.seq = f.eng.nextSeq()
+	}
+	rec, at, spool := f.record(c), c.changes, c.spool
+	if spool != nil {
+		spool.Ref()
+	}
+	f.mu.Unlock()
+	if spool != nil {
+		err := spool.Sync()
+		spool.Unref()
+		if err != nil {
+			return err
+		}
+	}
+	if err := f.eng.journal.Apply([]journal.Record{rec}, remove...); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	c.durable, c.rec = at, &rec
+	f.mu.Unlock()
+	return f.eng.journal.NoteClosed(c.id)
+}
+
+// saveUpload notes the content's upload in the journal, and nothing else about it.
+func (f *File) saveUpload(c *content) error {
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.Lock()
+	if f.key == "" {
+		f.mu.Unlock()
+		return context.Canceled
+	}
+	rec := f.record(c)
+	if c.rec != nil {
+		up := rec.Upload
+		rec = *c.rec
+		rec.Upload = up
+		c.rec = &rec
+	} else {
+		rec.Open = true
+	}
+	f.mu.Unlock()
+	return f.eng.journal.Apply([]journal.Record{rec})
+}
+
+// record is the journal's form of the content. The caller holds f.mu.
+func (f *File) record(c *content) journal.Record {
+	r := journal.Record{
+		ID: c.id, Seq: c.seq, Key: f.key, Extents: c.ext.List(), Meta: c.meta,
+		Publication: c.born, Delete: f.moved,
+	}
+	if f.object != nil {
+		r.Replaces = f.object.ETag
+	}
+	if i := slices.Index(f.chain, c); i > 0 {
+		r.BaseID = f.chain[i-1].id // also when it has no byte of it: the order matters
+	} else if o := c.baseObject(); o != nil {
+		r.Base = &journal.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
+	}
+	if s := c.stream; s != nil && s.id != "" {
+		r.Upload = &journal.Upload{Key: s.key, ID: s.id}
+	}
+	return r
+}
+
+// CloseHandle ends a descriptor. The last writer's publishes the file.
+func (f *File) CloseHandle(write bool) {
+	f.mu.Lock()
+	f.handles--
+	if write {
+		f.writers--
+	}
+	publish := write && f.writers == 0 && len(f.chain) > 0 && f.key != ""
+	f.mu.Unlock()
+	if publish {
+		if err := f.publishSoon(); err != nil {
+			f.eng.log.Error("close: cannot keep the file in the journal", "key", f.Key(), "err", err)
+		}
+	}
+	f.release()
+}
+
+// release lets go of what no descriptor needs any more. An unlinked file's bytes
+// stay until it is forgotten: somebody may be about to open it.
+func (f *File) release() {
+	f.mu.Lock()
+	if f.handles > 0 {
+		f.mu.Unlock()
+		return
+	}
+	old, doomed := f.retired, f.doomed
+	f.retired, f.doomed = nil, nil
+	if f.forgotten && (f.key == "" || len(f.chain) == 0) {
+		old = append(old, f.chain...)
+		if f.clean != nil {
+			old = append(old, f.clean)
+		}
+		f.chain, f.clean = nil, publishedContent(s3.Object{})
+	}
+	for _, c := range old {
+		c.close() // with the lock: an eviction may be at the same content
+	}
+	f.mu.Unlock()
+	if doomed != nil {
+		f.eng.deleteLater(doomed)
+	}
+}
+
+// publishSoon freezes what was written and puts it in the queue.
+func (f *File) publishSoon() error {
+	f.mu.Lock()
+	f.freeze()
+	f.mu.Unlock()
+	err := f.commit()
+	f.enqueue(f.eng.opts.Settle)
+	return err
+}
+
+// Sync returns when the content that is current now is in the bucket.
+func (f *File) Sync(ctx context.Context) error {
+	if f.eng.opts.SyncInJournal {
+		return f.commit()
+	}
+	f.mu.Lock()
+	if len(f.chain) == 0 || f.key == "" {
+		f.mu.Unlock()
+		return nil
+	}
+	f.freeze()
+	want := f.frozenGen
+	f.mu.Unlock()
+	if err := f.commit(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.lastErr = nil
+	f.mu.Unlock()
+	f.enqueue(0)
+	return f.waitFor(ctx, want, f.eng.opts.SyncTimeout)
+}
+
+// errTimeout: the publication did not end in time; it goes on.
+var errTimeout = errors.New("not in the bucket yet; the upload goes on")
+
+// errClosed: the engine was closed before the publication ended.
+var errClosed = errors.New("not in the bucket yet; the next mount goes on")
+
+// waitFor waits until the content of that generation is published. An error that
+// a retry will not mend ends the wait, and so does the time limit (0: none).
+func (f *File) waitFor(ctx context.Context, gen uint64, limit time.Duration) error {
+	if limit > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, limit, errTimeout)
+		defer stop()
+	}
+	defer context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.cond.Broadcast()
+	})()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiters++
+	defer func() { f.waiters-- }()
+	for f.doneGen < gen && f.key != "" {
+		if f.lastErr != nil && !mendable(f.lastErr) {
+			return f.lastErr
+		}
+		if ctx.Err() != nil {
+			return errors.Join(context.Cause(ctx), f.lastErr)
+		}
+		if f.eng.ctx.Err() != nil { // the journal has it
+			return errors.Join(errClosed, f.lastErr)
+		}
+		f.cond.Wait()
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
+)
+
+// fold makes one content of several frozen ones: what was closed again before it
+// was published is sent once.
+func (f *File) fold(list []*content) (*content, error) {
+	for len(list) > 1 {
+		a, b := list[0], list[1]
+		if b.base == a {
+			if err := f.merge(a, b); err != nil {
+				return nil, err
+			}
+			list = append([]*content{a}, list[2:]...)
+			continue
+		}
+		f.mu.Lock() // b has nothing of a
+		f.abandon(a)
+		f.chain = f.chain[1:]
+		f.retired = append(f.retired, a)
+		f.mu.Unlock()
+		if err := f.save(b, a.id); err != nil {
+			return nil, err
+		}
+		list = list[1:]
+	}
+	return list[0], nil
+}
+
+// merge writes what b changed into a, which takes b's place. It may be repeated
+// after a crash: the journal has both until it is done.
+func (f *File) merge(a, b *content) error {
+	changed := b.ext.List()
+	f.mu.Lock()
+	err := f.makeSpool(a)
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := a.spool.Truncate(b.ext.Size()); err != nil {
+		return err
+	}
+	for _, x := range changed {
+		if x.Kind == plan.Hole {
+			err = a.spool.Punch(x.Off, x.Len)
+		} else if x.Kind == plan.Data {
+			err = f.copyRange(b.spool, a.spool, x.Off, x.Len)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	if a.stream != nil && a.stream.pieces != nil {
+		f.abandon(a) // its parts were planned for other extents
+	}
+	a.done = nil
+	if a.ext.Size() != b.ext.Size() {
+		a.ext.Truncate(min(a.ext.Size(), b.ext.Size()))
+	}
+	mtime, timed := f.meta.MtimeNS, f.timed
+	for _, x := range changed {
+		if x.Kind != plan.Base {
+			a.ext.Set(x.Off, x.Len, x.Kind)
+			a.sums.forget(x.Off, x.End())
+			f.touched(a, x.Off, x.Len)
+		}
+	}
+	f.meta.MtimeNS, f.timed = mtime, timed
+	a.changes++
+	a.meta, a.gen = b.meta, b.gen
+	f.chain = append([]*content{a}, f.chain[2:]...)
+	for _, c := range f.chain {
+		if c.base == b {
+			c.base = a
+		}
+	}
+	if f.publishing == b {
+		f.publishing = a
+	}
+	f.retired = append(f.retired, b)
+	f.mu.Unlock()
+	return f.save(a, b.id)
+}
+
+func (f *File) copyRange(from, to *journal.File, off, n int64) error {
+	if err := f.eng.reserve(f.eng.ctx, to, n); err != nil {
+		return err
+	}
+	buf, put := pooled(1 << 20)
+	defer put()
+	_, err := io.CopyBuffer(onlyWriter{io.NewOffsetWriter(to, off)}, io.NewSectionReader(from, off, n), buf)
+	return err
+}
+
+// fill brings bytes of the base into the content's spool file.
+func (f *File) fill(ctx context.Context, c *content, ranges []plan.Extent) error {
+	if len(ranges) == 0 {
+		return nil
+	}
+	f.mu.Lock()
+	err := f.makeSpool(c)
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, x := range ranges {
+		if err := f.eng.reserve(ctx, c.spool, x.Len); err != nil {
+			return err
+		}
+		if err := f.fillRange(ctx, c, x); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		c.ext.Set(x.Off, x.Len, plan.Data)
+		f.mu.Unlock()
+	}
+	return nil
+}
+
+func (f *File) fillRange(ctx context.Context, c *content, x plan.Extent) error {
+	f.mu.Lock()
+	segs := c.resolve(x.Off, x.Len, nil)
+	f.mu.Unlock()
+	var failed error
+	for _, s := range segs {
+		switch {
+		case failed != nil:
+		case s.remote != nil:
+			failed = f.eng.fetcher.Fill(ctx, s.remote.remote, s.off, s.n, c.spool)
+		case s.spool != nil:
+			_, failed = io.Copy(onlyWriter{io.NewOffsetWriter(c.spool, s.off)}, io.NewSectionReader(s.spool, s.off, s.n))
+		}
+		if s.spool != nil {
+			s.spool.Unref()
+		}
+	}
+	if errors.Is(failed, ErrStale) {
+		return fmt.Errorf("%w: %w", ErrConflict, failed)
+	}
+	return failed
+}
