@@ -103,7 +103,8 @@ func (f *File) advance(c *content) {
 		}
 		c.stream = f.eng.newUpload(f.key, f.object, f.meta, nil)
 		c.stream.starting = true
-		f.eng.queue.wg.Go(func() { f.startStream(c, c.stream) })
+		s := c.stream // an unlink may take it away before the goroutine runs
+		f.eng.queue.wg.Go(func() { f.startStream(c, s) })
 		return
 	}
 	s := c.stream
