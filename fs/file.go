@@ -53,11 +53,15 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	return inode, h, reply, 0
 }
 
+// syncFlags ask for every write to be followed by an fsync. The kernel does that for
+// buffered writes only.
+const syncFlags = syscall.O_SYNC | syscall.O_DSYNC
+
 // newHandle makes a handle and the flags of the reply that carries it.
 func (n *node) newHandle(file *transfer.File, write bool, flags uint32, keep bool) (*handle, uint32) {
 	h := &handle{
 		node: n, file: file, write: write,
-		direct: flags&syscall.O_ACCMODE == syscall.O_WRONLY || flags&directFlag != 0,
+		direct: flags&syscall.O_ACCMODE == syscall.O_WRONLY && flags&syncFlags == 0 || flags&directFlag != 0,
 	}
 	n.fs.track(h)
 	keep = n.pages.open(h, keep)

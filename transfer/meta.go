@@ -49,6 +49,8 @@ func Properties(m *Meta, key, publication string) s3.Properties {
 		ContentDisposition: m.ContentDisposition,
 		ContentEncoding:    m.ContentEncoding,
 		ContentLanguage:    m.ContentLanguage,
+		Expires:            m.Expires,
+		StorageClass:       m.StorageClass,
 		Meta:               map[string]string{},
 	}
 	maps.Copy(p.Meta, m.Foreign)
@@ -79,6 +81,11 @@ func ReadMeta(o *s3.Object, def Meta) Meta {
 	p := &o.Props
 	m.ContentType, m.CacheControl = p.ContentType, p.CacheControl
 	m.ContentDisposition, m.ContentEncoding, m.ContentLanguage = p.ContentDisposition, p.ContentEncoding, p.ContentLanguage
+	m.Expires, m.StorageClass = p.Expires, p.StorageClass
+	switch m.StorageClass {
+	case "GLACIER", "DEEP_ARCHIVE": // what is written now is to be readable
+		m.StorageClass = ""
+	}
 	m.Xattrs, m.Foreign = nil, nil
 	for k, v := range p.Meta {
 		readMetaValue(&m, k, v)

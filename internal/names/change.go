@@ -200,7 +200,7 @@ func (n *Node) SetXattr(ctx context.Context, name string, v []byte, flags int) e
 		x = map[string][]byte{}
 	}
 	x[name] = slices.Clone(v)
-	if metaSize(x) > maxMeta {
+	if metaSize(n.foreign(), x) > maxMeta {
 		return ErrNoSpace
 	}
 	return n.setMeta(ctx, func(m *transfer.Meta) { m.Xattrs = x })
@@ -227,8 +227,20 @@ func (n *Node) RemoveXattr(ctx context.Context, name string) error {
 // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 const maxMeta = 2048
 
-func metaSize(x map[string][]byte) int {
-	m := transfer.Meta{Mode: transfer.ModeFile | 0o777, UID: 1 << 31, GID: 1 << 31, MtimeNS: 1 << 61, Xattrs: x}
+// foreign is the node's user metadata that other clients wrote.
+func (n *Node) foreign() map[string]string {
+	t := n.tree
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.file != nil {
+		return n.file.Meta().Foreign
+	}
+	return n.meta.Foreign
+}
+
+// metaSize is the most bytes that user metadata with these takes.
+func metaSize(foreign map[string]string, x map[string][]byte) int {
+	m := transfer.Meta{Mode: transfer.ModeFile | 0o777, UID: 1 << 31, GID: 1 << 31, MtimeNS: 1 << 61, Foreign: foreign, Xattrs: x}
 	n := 0
 	for k, v := range transfer.Properties(&m, "x", strings.Repeat("0", 32)).Meta {
 		n += len(k) + len(v)

@@ -187,6 +187,10 @@ func (t *Tree) probe(ctx context.Context, p string) (entry, time.Time, error) {
 	}
 	below := make(chan answer, 1)
 	go func() {
+		if _, twin := unescape(p[strings.LastIndexByte(p, '/')+1:]); twin { // the object beside a directory
+			below <- answer{}
+			return
+		}
 		page, err := t.bucket.List(ctx, t.dirKey(p), "/", "", "", 2) // a limit of 1 hides children on MinIO
 		below <- answer{page, err}
 	}()

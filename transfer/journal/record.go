@@ -70,6 +70,8 @@ type Meta struct {
 	ContentDisposition string            `json:"content_disposition,omitempty"`
 	ContentEncoding    string            `json:"content_encoding,omitempty"`
 	ContentLanguage    string            `json:"content_language,omitempty"`
+	Expires            string            `json:"expires,omitempty"`
+	StorageClass       string            `json:"storage_class,omitempty"`
 	Foreign            map[string]string `json:"foreign,omitempty"` // user metadata that is none of ours
 }
 
