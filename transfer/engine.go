@@ -40,16 +40,12 @@ type Options struct {
 	CloseInBucket bool
 	// SyncInJournal: fsync returns when the bytes are durable here.
 	SyncInJournal bool
-	// NoStreaming uploads after the close only.
-	NoStreaming bool
 	// PartSize fixes the size of parts; 0: growing.
 	PartSize int64
 	// Parallel is how many parts are sent at once; 0: 16.
 	Parallel int
 	// Host is this machine's name in the names of conflict copies.
 	Host string
-	// Default is what files carry that say nothing themselves.
-	Default Meta
 
 	// Published is called when an object was written, before the file counts as
 	// published, with the objects that go because of it; Settled afterwards; Deleted
@@ -72,7 +68,6 @@ type Engine struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	seq     atomic.Uint64
-	sent    atomic.Int64 // bytes that the bucket has taken
 
 	mu        sync.Mutex
 	recovered []func()       // what Start begins
@@ -264,12 +259,6 @@ func (e *Engine) Wait(ctx context.Context, top string) error {
 		}
 	}
 	return failed
-}
-
-// Exclusive waits for every earlier operation on the keys, and holds later ones
-// back until release is called.
-func (e *Engine) Exclusive(ctx context.Context, keys ...string) (release func(), err error) {
-	return e.queue.exclusive(ctx, keys...)
 }
 
 // State is how far a pending file is.

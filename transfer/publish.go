@@ -222,7 +222,6 @@ func (f *File) put(ctx context.Context, c *content, key string, expect *s3.Objec
 	if err != nil {
 		return f.ambiguous(ctx, c, key, err)
 	}
-	f.eng.sent.Add(size)
 	return o, nil
 }
 

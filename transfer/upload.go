@@ -98,7 +98,7 @@ func (s *upload) part(n int) *part {
 func (f *File) advance(c *content) {
 	size := c.ext.Size()
 	if c.stream == nil {
-		if size < streamFrom || !c.scratch() || f.key == "" || f.eng.opts.NoStreaming {
+		if size < streamFrom || !c.scratch() || f.key == "" {
 			return
 		}
 		c.stream = f.eng.newUpload(f.key, f.object, f.meta, nil)
@@ -227,7 +227,6 @@ func (f *File) partSent(j partJob, p *part, sent s3.Part, crc uint64, err error)
 	defer f.cond.Broadcast()
 	if err == nil {
 		p.state, p.etag, p.crc, p.misses = partSent, sent.ETag, crc, 0
-		f.eng.sent.Add(p.size)
 		return
 	}
 	p.state = partIdle

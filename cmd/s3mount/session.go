@@ -60,7 +60,7 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 	owner := transfer.Meta{UID: cfg.UID, GID: cfg.GID}
 	s.engine = transfer.New(transfer.Options{
 		Bucket: bucket, Fetcher: s.fetcher, Journal: s.journal, Log: log,
-		Settle: cfg.Settle, SyncTimeout: cfg.FsyncTimeout, PartSize: cfg.PartSize, Host: host, Default: owner,
+		Settle: cfg.Settle, SyncTimeout: cfg.FsyncTimeout, PartSize: cfg.PartSize, Host: host,
 		CloseInBucket: cfg.Close == "bucket", SyncInJournal: cfg.Fsync == "journal",
 	})
 	recovered, err := s.engine.Recover()
