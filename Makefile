@@ -9,9 +9,10 @@ GOBIN   := $(shell $(GO) env GOPATH)/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BUILD   := $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)"
 
-# Pinned tools. MinIO is run by tests, never linked.
+# Pinned tools. MinIO and rclone are run, never linked.
 MINIO       := v0.0.0-20260212201848-7aac2a2c5b7c
 STATICCHECK := v0.8.2
+RCLONE      := v1.75.1
 
 # Limits, and how long to look for trouble.
 TIMEOUT  ?= 14m
@@ -19,9 +20,10 @@ FUZZTIME ?= 30s
 
 TEST_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync setfattr:attr unshare:util-linux diff:diffutils
 DEMO_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync
+BENCH_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync s3fs:s3fs
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build test test-long race lint fuzz bench demo cross clean need-tests need-minio need-staticcheck
+.PHONY: help tools build test test-long race lint fuzz bench microbench demo cross clean need-tests need-minio need-bench need-staticcheck
 
 help: ## Print the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +56,11 @@ fuzz: ## Run every fuzz test for FUZZTIME (30s)
 	  done; \
 	done
 
-bench: ## Run the benchmarks
+bench: build need-bench ## Measure against rclone, s3fs and the raw SDK (docs/BENCHMARKS.md)
+	@$(GO) build -trimpath -o bin/bench-s3mount ./bench
+	@TOOLS=$(GOBIN) bin/bench-s3mount
+
+microbench: ## Run the benchmarks of single packages
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 1h ./...
 
 demo: build ## Footage into a bucket and back, checked, in a minute
@@ -76,6 +82,11 @@ need-tests: need-minio
 need-minio:
 	@$(GO) version -m $(GOBIN)/minio 2>/dev/null | grep -F "$(MINIO)" >/dev/null || \
 	  { echo "installing minio $(MINIO)"; CGO_ENABLED=0 GOBIN=$(GOBIN) $(GO) install github.com/minio/minio@$(MINIO); }
+
+need-bench: need-minio
+	@.ci/packages $(BENCH_PACKAGES)
+	@$(GO) version -m $(GOBIN)/rclone 2>/dev/null | grep -F "$(RCLONE)" >/dev/null || \
+	  { echo "installing rclone $(RCLONE)"; CGO_ENABLED=0 GOBIN=$(GOBIN) $(GO) install github.com/rclone/rclone@$(RCLONE); }
 
 need-staticcheck:
 	@$(GO) version -m $(GOBIN)/staticcheck 2>/dev/null | grep -F "$(STATICCHECK)" >/dev/null || \

@@ -7,8 +7,9 @@
 // flight, pinning, cancellation and hand-over between the tiers are all that rule.
 //
 // Tiers: live (referenced or in flight; exact) over memory (consumed blocks, which may
-// vanish at any time). A tier on disk belongs between Acquire and Content.Fill: what
-// fills a flight may take its bytes from anywhere.
+// vanish at any time) over disk (package cache/disk: what was fetched, over restarts).
+// A flight takes from disk what is there (Flight.Load), and what it brings from
+// elsewhere is offered to the disk as each block is full.
 //
 // The package never knows where bytes come from, never verifies them, and never
 // returns a byte that a flight did not bring under the same content ID.
@@ -18,6 +19,7 @@ import (
 	"context"
 	"sync"
 
+	"s3mount/cache/disk"
 	"s3mount/internal/mem"
 )
 
@@ -83,6 +85,7 @@ type Blocks struct {
 	budget *mem.Budget
 	arena  *mem.Arena
 	memory *memoryTier
+	disk   *disk.Tier // nil: none
 
 	mu struct {
 		sync.Mutex
@@ -94,15 +97,17 @@ type Blocks struct {
 
 // New makes an empty cache. Blocks lie in arena, leased from budget, whose reclaim
 // function should call Reclaim; up to memory bytes of consumed blocks are kept (0: none).
-func New(budget *mem.Budget, arena *mem.Arena, memory int64) *Blocks {
-	b := &Blocks{budget: budget, arena: arena, memory: newMemoryTier(memory)}
+// The tier on disk may be nil; whoever opened it closes it, after the Blocks.
+func New(budget *mem.Budget, arena *mem.Arena, memory int64, tier *disk.Tier) *Blocks {
+	b := &Blocks{budget: budget, arena: arena, memory: newMemoryTier(memory), disk: tier}
 	b.base, b.cancel = context.WithCancel(context.Background())
 	b.mu.live = make(map[blockID]*block)
 	return b
 }
 
 // Acquire returns Refs on blocks first, first+1, ... of c, in order, without waiting.
-// Each run of blocks that are neither live nor in memory becomes one flight. The first
+// Each run of blocks that are neither live nor in memory, and all on disk or all not,
+// becomes one flight. The first
 // need blocks are wanted by a reader: they are always returned, and their flight waits for
 // memory if it must. Up to n blocks in all are returned as far as memory is free.
 func (b *Blocks) Acquire(c *Content, first, n, need int64) []*Ref {
@@ -183,13 +188,14 @@ func (b *Blocks) isLive(id blockID) bool {
 
 // missing counts blocks from first on, at most n, which are in no tier.
 func (b *Blocks) missing(c *Content, first, n int64) int64 {
-	for i := int64(1); i < n; i++ {
+	for i := int64(1); i < n; i++ { // n may shrink
 		id := blockID{c.ID, first + i}
 		if b.isLive(id) || b.memory.has(id) {
-			return i
+			n = i
 		}
 	}
-	return n
+	run, _ := b.disk.Run(disk.ID(c.ID), first, n)
+	return run
 }
 
 // launch makes a flight for up to n blocks, the first must of which need no memory yet.
@@ -260,9 +266,15 @@ func (b *Blocks) Ready(c *Content, off, n int64) bool {
 	return true
 }
 
-// Reclaim gives back up to n bytes, or a little more, of the memory tier, and returns
-// how many are free now. It fits mem.Budget.SetReclaim.
-func (b *Blocks) Reclaim(n int64) int64 { return b.memory.evict(n) }
+// Reclaim gives back up to n bytes, or a little more, of the memory tier and of what waits
+// to be written to disk, and returns how many are free now. It fits mem.Budget.SetReclaim.
+func (b *Blocks) Reclaim(n int64) int64 {
+	freed := b.memory.evict(n)
+	if freed < n {
+		freed += b.disk.Shed(n - freed)
+	}
+	return freed
+}
 
 // Gauges counts what is in use; all zero after Close when every Ref was released.
 type Gauges struct {

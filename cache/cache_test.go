@@ -23,7 +23,7 @@ type rig struct {
 
 func newRig(t *testing.T, total, memory int64) *rig {
 	r := &rig{t: t, budget: mem.New(total), arena: mem.NewArena()}
-	r.Blocks = New(r.budget, r.arena, memory)
+	r.Blocks = New(r.budget, r.arena, memory, nil)
 	r.budget.SetReclaim(r.Reclaim)
 	return r
 }
@@ -332,7 +332,7 @@ func TestReleaseTwicePanics(t *testing.T) {
 // and fails, and checks every byte, that no block is in flight twice, and the gauges.
 func TestManyReaders(t *testing.T) {
 	budget, arena := mem.New(24<<20), mem.NewArena()
-	b := New(budget, arena, 8<<20)
+	b := New(budget, arena, 8<<20, nil)
 	budget.SetReclaim(b.Reclaim)
 	var flying sync.WaitGroup
 	var mu sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"s3mount/cache/disk"
 	"s3mount/internal/mem"
 )
 
@@ -16,16 +17,20 @@ import (
 //	}
 //	f.Done(err)
 //
+// Before it asks elsewhere, Load brings what lies on disk.
+//
 // Readers are woken within a block as soon as the bytes that they need have arrived.
 type Flight struct {
 	cache *Blocks
 	ctx   context.Context
 	stop  context.CancelFunc
 
+	id     ContentID
 	first  int64 // index of blocks[0]
 	size   int64 // bytes in all
 	blocks []*block
-	next   int // index of the block being filled; the driver writes it, under Blocks.mu
+	next   int  // index of the block being filled; the driver writes it, under Blocks.mu
+	loaded bool // what Advance is told of lies on disk already; the driver's
 
 	// Guarded by Blocks.mu.
 	cancelled bool
@@ -38,7 +43,7 @@ type Flight struct {
 const spareRest = mem.BlockSize
 
 func newFlight(b *Blocks, c *Content, first, n int64) *Flight {
-	f := &Flight{cache: b, first: first, urgent: make(chan struct{})}
+	f := &Flight{cache: b, id: c.ID, first: first, urgent: make(chan struct{})}
 	f.size = min(c.Size, (first+n)*mem.BlockSize) - first*mem.BlockSize
 	f.blocks = make([]*block, 0, n)
 	f.ctx, f.stop = context.WithCancel(b.base)
@@ -113,9 +118,13 @@ func (f *Flight) Advance(n int) error {
 	blk := f.blocks[f.next]
 	blk.filled += n
 	blk.wake()
-	var drop *frame
+	var drop, offer *frame
 	if blk.filled == blk.size {
 		f.next++
+		if b.disk != nil && !f.loaded {
+			offer = blk.frame
+			offer.refs.Add(1) // the block has one still
+		}
 		if !f.cancelled {
 			blk.flight = nil
 			if blk.refs == 0 {
@@ -127,6 +136,9 @@ func (f *Flight) Advance(n int) error {
 	b.mu.Unlock()
 	if drop != nil {
 		drop.unref()
+	}
+	if offer != nil && !b.disk.Offer(disk.ID(f.id), blk.id.index, offer.buf[:blk.size], offer.unref) {
+		offer.unref()
 	}
 	return nil
 }

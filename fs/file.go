@@ -43,7 +43,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 		return nil, nil, 0, n.fail(c, "create", err, "name", name)
 	}
 	if flags&syscall.O_TRUNC != 0 && file.Size() > 0 {
-		if err := file.Truncate(c, 0); err != nil {
+		if err := file.Clear(c); err != nil {
 			file.CloseHandle(true)
 			return nil, nil, 0, n.fail(c, "create", err, "name", name)
 		}

@@ -40,6 +40,8 @@ type Options struct {
 type Server struct {
 	mountpoint string
 	fuse       *fuse.Server
+	root       *gofuse.Inode
+	log        *slog.Logger
 	done       chan struct{} // closed when no request is left and no goroutine runs
 }
 
@@ -59,12 +61,13 @@ func Mount(tree *names.Tree, o Options) (*Server, error) {
 	}
 	f := newFilesystem(tree, o.Log)
 	opts := fuseOptions(o)
-	raw := &bridge{RawFileSystem: gofuse.NewNodeFS(f.root(), opts), fs: f}
+	root := f.root()
+	raw := &bridge{RawFileSystem: gofuse.NewNodeFS(root, opts), fs: f}
 	srv, err := fuse.NewServer(raw, dir, &opts.MountOptions)
 	if err != nil {
 		return nil, &MountError{Mountpoint: dir, Kind: ErrRefused, Err: err}
 	}
-	s := &Server{mountpoint: dir, fuse: srv, done: make(chan struct{})}
+	s := &Server{mountpoint: dir, fuse: srv, root: root.EmbeddedInode(), log: o.Log, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		srv.Serve()

@@ -162,6 +162,50 @@ func pick(s, otherwise string) string {
 	return s
 }
 
+// TestBadCommands runs the other commands with everything that can be wrong: one
+// line on stderr, non-zero exit within 10 s.
+func TestBadCommands(t *testing.T) {
+	dir, env := t.TempDir(), environ(t, "key", "secret")
+	hole := blackHole(t)
+	for _, tt := range []struct {
+		args string
+		want string
+	}{
+		{"wait " + dir, "in no mount.*s3mount status"},
+		{"wait " + dir + "/absent/deep", "in no mount"},
+		{"wait --timeout=soon " + dir, "timeout.*s3mount wait --help"},
+		{"wait --timeout=-1s " + dir, "negative.*give a time"},
+		{"wait --no-such-flag", "no-such-flag.*s3mount wait --help"},
+		{"status " + dir, "in no mount.*s3mount status"},
+		{"status --jason", "jason.*s3mount status --help"},
+		{"retry " + dir, "in no mount"},
+		{"cancel", "path.*s3mount cancel --help"},
+		{"cancel " + dir + "/a " + dir + "/b", "unexpected argument.*s3mount cancel --help"},
+		{"cancel --yes " + dir + "/a", "in no mount"},
+		{"umount " + dir, "no mountpoint of s3mount.*s3mount status"},
+		{"umount", "mountpoint.*s3mount umount --help"},
+		{"uploads", "bucket.*s3mount uploads --help"},
+		{"uploads " + dir, "in no mount"},
+		{"uploads x", "no bucket name.*s3mount uploads --help"},
+		{"uploads --older-than=-1h bucket", "no time span.*12h or 7d"},
+		{"uploads --endpoint=nowhere bucket", "endpoint"},
+		{"uploads --endpoint=http://127.0.0.1:1 bucket", "(?i)refused|reach|connect"},
+		{"uploads --endpoint=" + hole + " bucket", "does not answer within"},
+		{"nonsense", "nonsense.*s3mount --help"},
+	} {
+		t.Run(strings.ReplaceAll(tt.args, dir, "DIR"), func(t *testing.T) {
+			t.Parallel()
+			r := run(t, env, patient(10*time.Second), strings.Fields(tt.args)...)
+			if line := strings.TrimRight(r.stderr, "\n"); r.code != 1 || strings.Contains(line, "\n") || !strings.HasPrefix(line, "s3mount: ") || !regexp.MustCompile(tt.want).MatchString(line) {
+				t.Errorf("exit %d, stderr %q; want exit 1 and one line that matches %q", r.code, r.stderr, tt.want)
+			}
+			if r.stdout != "" {
+				t.Errorf("stdout %q, want nothing", r.stdout)
+			}
+		})
+	}
+}
+
 // TestDaemon mounts without --foreground: the command returns when the mount
 // answers, the mount stays, and umount ends it.
 func TestDaemon(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,16 +87,27 @@ func (m *model) openFile() {
 	if len(m.open) >= 6 {
 		return
 	}
-	p, flags := m.path(), []int{os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDWR | os.O_CREATE, os.O_WRONLY | os.O_CREATE | os.O_TRUNC}[m.rng.IntN(5)]
+	p := m.path()
+	if len(m.open) > 0 && m.rng.IntN(3) == 0 { // several descriptors of one file
+		p = m.open[m.rng.IntN(len(m.open))].name
+	}
+	flags := []int{os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDWR | os.O_CREATE, os.O_WRONLY | os.O_CREATE | os.O_TRUNC}[m.rng.IntN(5)]
 	var files []*os.File
 	ok := m.both(fmt.Sprintf("open %s (flags %#x)", p, flags), func(root string) error {
 		f, err := os.OpenFile(filepath.Join(root, p), flags, 0o640)
 		files = append(files, f)
 		return err
 	})
+	if ok {
+		if st, err := files[1].Stat(); err != nil || st.IsDir() {
+			files[0].Close()
+			files[1].Close()
+			return
+		}
+	}
 	if ok && !m.Failed() {
 		mode := flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
-		m.open = append(m.open, pair{p, files[0], files[1], mode != os.O_WRONLY, mode != os.O_RDONLY})
+		m.open = append(m.open, &pair{name: p, real: files[0], local: files[1], reads: mode != os.O_WRONLY, writes: mode != os.O_RDONLY})
 	}
 }
 
@@ -140,16 +152,24 @@ func (m *model) useFile() {
 }
 
 func (m *model) closeFile() {
-	if len(m.open) == 0 {
-		return
+	if len(m.open) > 0 {
+		m.closeOne(m.rng.IntN(len(m.open)))
 	}
-	i := m.rng.IntN(len(m.open))
+}
+
+func (m *model) closeOne(i int) {
 	p := m.open[i]
-	m.open = append(m.open[:i], m.open[i+1:]...)
+	m.open = slices.Delete(m.open, i, i+1)
 	m.trace = append(m.trace, "close, open as "+p.name)
 	p.local.Close()
 	if err := p.real.Close(); err != nil {
 		m.Errorf("close of %s: %v", p.name, err)
+	}
+}
+
+func (m *model) closeAll() {
+	for len(m.open) > 0 {
+		m.closeOne(0)
 	}
 }
 
@@ -161,21 +181,51 @@ func (m *model) rename() {
 	if m.rng.IntN(6) == 0 {
 		to = m.dir()
 	}
-	if from == "" || to == "" {
+	if from == "" || to == "" || m.blocked(to) {
 		return
 	}
-	m.both("rename "+from+" to "+to, func(root string) error {
+	ok := m.both("rename "+from+" to "+to, func(root string) error {
 		return syscall.Rename(filepath.Join(root, from), filepath.Join(root, to))
+	})
+	if !ok || from == to {
+		return
+	}
+	for _, p := range m.open {
+		rest, below := strings.CutPrefix(p.name+"/", from+"/")
+		switch {
+		case p.gone:
+		case p.name == to:
+			p.gone = true
+		case below:
+			p.name = strings.TrimSuffix(to+"/"+rest, "/")
+		}
+	}
+}
+
+// blocked tells whether a store of files and directories has no room for a directory
+// here: the object of an unlinked file stays until its last close, and such a store
+// cannot have it beside a directory of that name.
+func (m *model) blocked(dir string) bool {
+	return m.mount.srv.name == "embedded" && slices.ContainsFunc(m.open, func(p *pair) bool {
+		return p.gone && strings.HasPrefix(p.name+"/", dir+"/")
 	})
 }
 
 func (m *model) unlink() {
 	p := m.path()
-	m.both("unlink "+p, func(root string) error { return syscall.Unlink(filepath.Join(root, p)) })
+	if !m.both("unlink "+p, func(root string) error { return syscall.Unlink(filepath.Join(root, p)) }) {
+		return
+	}
+	for _, o := range m.open {
+		o.gone = o.gone || o.name == p
+	}
 }
 
 func (m *model) mkdir() {
 	p := m.dir()
+	if m.blocked(p) {
+		return
+	}
 	m.both("mkdir "+p, func(root string) error { return os.Mkdir(filepath.Join(root, p), 0o755) })
 }
 
@@ -201,7 +251,7 @@ func (m *model) chmod() {
 }
 
 func (m *model) utimes() {
-	p, when := m.path(), time.Unix(m.rng.Int64N(2e9), m.rng.Int64N(1e9))
+	p, when := m.path(), time.Unix(m.rng.Int64N(1.7e9), m.rng.Int64N(1e9))
 	m.both("utimes "+p, func(root string) error { return os.Chtimes(filepath.Join(root, p), when, when) })
 	var got []time.Time
 	m.both("mtime "+p, func(root string) error {
@@ -284,13 +334,4 @@ func (m *model) exclusive() {
 		}
 		return f.Close()
 	})
-}
-
-func (m *model) remount() {
-	for len(m.open) > 0 {
-		m.closeFile()
-	}
-	m.trace = append(m.trace, "remount")
-	m.mount.remount()
-	m.compare()
 }

@@ -5,6 +5,7 @@ package tests
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,8 +117,10 @@ func isMounted(dir string) bool {
 	if err != nil || !strings.Contains(string(b), " "+dir+" fuse.s3mount ") {
 		return false
 	}
-	_, err = os.Stat(dir)
-	return err == nil
+	// The line may be of a dead mount that is being replaced: then the directory below
+	// it answers for a moment.
+	var st, above syscall.Stat_t
+	return syscall.Stat(dir, &st) == nil && syscall.Stat(filepath.Dir(dir), &above) == nil && st.Dev != above.Dev
 }
 
 // unmount unmounts as a user does, and waits until the process has ended well.
@@ -125,12 +128,34 @@ func (m *mount) unmount() {
 	m.t.Helper()
 	r := run(m.t, m.srv.environ(m.t), patient(2*time.Minute), "umount", m.dir)
 	if r.code != 0 {
-		m.t.Fatalf("umount: exit %d: %s", r.code, r.stderr)
+		m.t.Fatalf("umount: exit %d: %s%s", r.code, r.stderr, holders(m.dir))
 	}
 	m.awaitEnd(patient(2 * time.Minute))
 	if code := m.cmd.ProcessState.ExitCode(); code != 0 {
 		m.t.Errorf("s3mount ended with %d after umount; its log:\n%s", code, m.log)
 	}
+}
+
+// holders names the processes that have something open below a directory.
+func holders(dir string) string {
+	var out strings.Builder
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return err.Error()
+	}
+	for _, kind := range []string{"cwd", "root", "map_files/*"} {
+		more, err := filepath.Glob("/proc/[0-9]*/" + kind)
+		if err != nil {
+			return err.Error()
+		}
+		links = append(links, more...)
+	}
+	for _, l := range links {
+		if target, err := os.Readlink(l); err == nil && (target == dir || strings.HasPrefix(target, dir+"/")) {
+			fmt.Fprintf(&out, "\n%s -> %s", l, target)
+		}
+	}
+	return out.String()
 }
 
 func (m *mount) awaitEnd(limit time.Duration) {
@@ -181,7 +206,7 @@ func (m *mount) end() {
 	select {
 	case <-m.done:
 	case <-time.After(patient(20 * time.Second)):
-		m.t.Errorf("s3mount does not end after fusermount3 -u; its log:\n%s", tail(m.log.String(), 8000))
+		m.t.Errorf("s3mount does not end after fusermount3 -u; its log:\n%s%s", tail(m.log.String(), 8000), holders(m.dir))
 	}
 	_ = syscall.Unmount(m.dir, 2 /* MNT_DETACH */)
 	_ = m.cmd.Process.Kill()

@@ -4,8 +4,10 @@ package tests
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,38 +120,47 @@ func minio(t *testing.T) *server {
 }
 
 func startMinio() (*server, error) {
-	bin, err := findMinio()
-	if err != nil {
-		return nil, err
-	}
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
+	s, cmd, err := runMinio(filepath.Join(world.dir, "minio"), addr)
+	if cmd != nil {
+		world.atEnd(func() {
+			cmd.Process.Kill()
+			cmd.Wait()
+		})
+	}
+	return s, err
+}
+
+// runMinio starts a MinIO process on a directory, and waits until it answers.
+func runMinio(dir, addr string) (*server, *exec.Cmd, error) {
+	bin, err := findMinio()
+	if err != nil {
+		return nil, nil, err
+	}
 	console, err := freeAddr()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	const user, password = "s3mount-tests", "s3mount-tests-secret"
-	cmd := exec.Command(bin, "server", filepath.Join(world.dir, "minio"), "--address", addr, "--console-address", console, "--quiet")
+	cmd := exec.Command(bin, "server", dir, "--address", addr, "--console-address", console, "--quiet")
 	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+user, "MINIO_ROOT_PASSWORD="+password, "MINIO_UPDATE=off")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	world.atEnd(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
 	s := &server{"minio", client{"http://" + addr, user, password}}
 	// Its health check says ready before it takes requests.
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patient(30 * time.Second)); ; time.Sleep(50 * time.Millisecond) {
 		err := s.createBucket("ready")
-		if err == nil {
-			return s, nil
+		var status *statusError
+		if err == nil || errors.As(err, &status) && status.status == http.StatusConflict { // there from the run before
+			return s, cmd, nil
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("minio does not answer: %w", err)
+			return nil, cmd, fmt.Errorf("minio does not answer: %w", err)
 		}
 	}
 }

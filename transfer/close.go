@@ -24,6 +24,10 @@ func (f *File) freeze() {
 		return
 	}
 	c.frozen = true
+	if c.rewritten {
+		c.rewritten = false
+		c.changes++ // the record is to have its checksums
+	}
 	f.frozenGen++
 	if s := c.stream; s != nil && !f.timed {
 		f.meta.MtimeNS = s.meta.MtimeNS // what the upload carries, so that no copy is needed for it
@@ -44,7 +48,12 @@ func (f *File) Flush(ctx context.Context) error {
 	if f.eng.opts.CloseInBucket {
 		return f.Sync(ctx)
 	}
-	return f.commit()
+	if !f.overflowing() {
+		if err := f.commit(); err != nil || !f.overflowing() {
+			return err
+		}
+	} // perhaps since a moment ago
+	return f.publishNow(ctx, 0)
 }
 
 // commit brings to the journal what it does not have: the newest content, and a
@@ -56,7 +65,7 @@ func (f *File) commit() error {
 		f.mu.Lock()
 		if f.key != "" {
 			for _, x := range f.chain {
-				if (x.rec == nil || x.durable != x.changes) && x != saved {
+				if (x.rec == nil || x.durable != x.changes) && x != saved && !x.overflowed {
 					c = x
 					break
 				}
@@ -76,17 +85,13 @@ func (f *File) commit() error {
 }
 
 // save makes the content durable: its bytes, then its record. Records named in
-// remove go in the same transaction.
+// remove go in the same transaction; those that build on them build on c then.
 func (f *File) save(c *content, remove ...string) error {
-	f.saving.Lock()
+	f.lockQuiet(c)
 	defer f.saving.Unlock()
-	f.mu.Lock()
-	if f.key == "" || !slices.Contains(f.chain, c) || c.rec != nil && c.durable == c.changes && len(remove) == 0 {
+	if f.key == "" || c.overflowed || !slices.Contains(f.chain, c) || c.rec != nil && c.durable == c.changes && len(remove) == 0 {
 		f.mu.Unlock()
 		return nil
-	}
-	for c.inflight > 0 {
-		f.cond.Wait()
 	}
 	if !c.frozen {
 		c.meta = f.meta
@@ -98,25 +103,89 @@ func (f *File) save(c *content, remove ...string) error {
 	if spool != nil {
 		spool.Ref()
 	}
+	first := c.rec == nil && len(remove) == 0
+	heirs := f.heirs(c, remove)
 	f.mu.Unlock()
-	if spool != nil {
-		err := spool.Sync()
-		spool.Unref()
-		if err != nil {
-			return err
-		}
+	var more []journal.Record
+	for _, r := range heirs {
+		more = append(more, *r)
 	}
-	if err := f.eng.journal.Apply([]journal.Record{rec}, remove...); err != nil {
+	if err := f.persist(c, &rec, at, spool, first, more, remove); err != nil {
 		return err
 	}
 	f.mu.Lock()
 	c.durable, c.rec = at, &rec
+	for x, r := range heirs {
+		x.rec = r
+	}
 	f.mu.Unlock()
 	return f.eng.journal.NoteClosed(c.id)
 }
 
+// lockQuiet locks f.saving and f.mu when no write is on its way into the content.
+// It does not wait for one with f.saving held: a write that waits for room needs
+// that to let parts leave the spool.
+func (f *File) lockQuiet(c *content) {
+	for {
+		f.saving.Lock()
+		f.mu.Lock()
+		if c.inflight == 0 {
+			return
+		}
+		f.saving.Unlock()
+		for c.inflight > 0 {
+			f.cond.Wait()
+		}
+		f.mu.Unlock()
+	}
+}
+
+// heirs is the records of the contents that build on one of those named: they build
+// on c now. The caller holds f.mu and f.saving.
+func (f *File) heirs(c *content, removed []string) map[*content]*journal.Record {
+	out := map[*content]*journal.Record{}
+	for _, x := range f.chain {
+		if x != c && x.rec != nil && slices.Contains(removed, x.rec.BaseID) {
+			r := *x.rec
+			r.BaseID = c.id
+			out[x] = &r
+		}
+	}
+	return out
+}
+
+// persist brings the spool file and the record to the disk. The first record of a
+// content goes there side by side with its bytes when it has their checksums: after
+// a power loss in between, these tell that the bytes are not all there. The spool
+// file is unreferenced.
+func (f *File) persist(c *content, rec *journal.Record, at uint64, spool *journal.File, first bool, more []journal.Record, remove []string) error {
+	apply := func() error { return f.eng.apply(append(more, *rec), remove...) }
+	if spool == nil {
+		return apply()
+	}
+	defer spool.Unref()
+	var err error
+	if rec.Sums, err = f.sumSpool(c, rec, spool, at); err != nil {
+		return err
+	}
+	if !first || rec.Sums == nil {
+		if err := spool.Sync(); err != nil {
+			return err
+		}
+		return apply()
+	}
+	synced := make(chan error, 1)
+	go func() { synced <- spool.Sync() }()
+	err = apply()
+	if failed := <-synced; failed != nil {
+		return errors.Join(failed, err, f.eng.apply(nil, rec.ID))
+	}
+	return err
+}
+
 // saveUpload notes the content's upload in the journal, and nothing else about it.
-func (f *File) saveUpload(c *content) error {
+// creating is the key at which one is about to be created.
+func (f *File) saveUpload(c *content, creating string) error {
 	f.saving.Lock()
 	defer f.saving.Unlock()
 	f.mu.Lock()
@@ -128,13 +197,13 @@ func (f *File) saveUpload(c *content) error {
 	if c.rec != nil {
 		up := rec.Upload
 		rec = *c.rec
-		rec.Upload = up
+		rec.Upload, rec.Creating = up, creating
 		c.rec = &rec
 	} else {
-		rec.Open = true
+		rec.Open, rec.Creating = true, creating
 	}
 	f.mu.Unlock()
-	return f.eng.journal.Apply([]journal.Record{rec})
+	return f.eng.apply([]journal.Record{rec})
 }
 
 // record is the journal's form of the content. The caller holds f.mu.
@@ -151,8 +220,11 @@ func (f *File) record(c *content) journal.Record {
 	} else if o := c.baseObject(); o != nil {
 		r.Base = &journal.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
 	}
-	if s := c.stream; s != nil && s.id != "" {
-		r.Upload = &journal.Upload{Key: s.key, ID: s.id}
+	if r.Upload = c.stream.journal(); r.Upload == nil {
+		r.Upload = c.orphan
+	}
+	if o := c.done; o != nil {
+		r.Done = &journal.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
 	}
 	return r
 }
@@ -164,6 +236,7 @@ func (f *File) CloseHandle(write bool) {
 	if write {
 		f.writers--
 	}
+	f.endWriter()
 	publish := write && f.writers == 0 && len(f.chain) > 0 && f.key != ""
 	f.mu.Unlock()
 	if publish {
@@ -212,9 +285,17 @@ func (f *File) publishSoon() error {
 
 // Sync returns when the content that is current now is in the bucket.
 func (f *File) Sync(ctx context.Context) error {
-	if f.eng.opts.SyncInJournal {
-		return f.commit()
+	if f.eng.opts.SyncInJournal && !f.overflowing() {
+		if err := f.commit(); err != nil || !f.overflowing() {
+			return err
+		}
 	}
+	return f.publishNow(ctx, f.eng.opts.SyncTimeout)
+}
+
+// publishNow returns when the content that is current now is in the bucket. After
+// limit (0: none) it fails, and the publication goes on.
+func (f *File) publishNow(ctx context.Context, limit time.Duration) error {
 	f.mu.Lock()
 	if len(f.chain) == 0 || f.key == "" {
 		f.mu.Unlock()
@@ -230,7 +311,7 @@ func (f *File) Sync(ctx context.Context) error {
 	f.lastErr = nil
 	f.mu.Unlock()
 	f.enqueue(0)
-	return f.waitFor(ctx, want, f.eng.opts.SyncTimeout)
+	return f.waitFor(ctx, want, limit)
 }
 
 // errTimeout: the publication did not end in time; it goes on.
@@ -267,6 +348,9 @@ func (f *File) waitFor(ctx context.Context, gen uint64, limit time.Duration) err
 			return errors.Join(errClosed, f.lastErr)
 		}
 		f.cond.Wait()
+	}
+	if f.cancelled && f.doneGen < gen {
+		return ErrCancelled
 	}
 	return nil
 }

@@ -24,20 +24,28 @@ type content struct {
 	remote *Remote       // the object of a published content
 	reader *Reader       // on remote, made by the first read
 
-	frozen   bool
-	spooling bool   // the spool file is being made
-	inflight int    // writes on their way into the spool
-	changes  uint64 // counts changes of bytes or size
-	durable  uint64 // value of changes that the journal has; 0: no record
-	gen      uint64 // File.frozenGen of its freeze
-	meta     Meta   // as of the freeze
-	seq      uint64
+	frozen     bool
+	overflowed bool   // parts of it have left the spool, see overflow
+	spooling   bool   // the spool file is being made
+	inflight   int    // writes on their way into the spool
+	hint       int64  // size that was announced before the first byte
+	changes    uint64 // counts changes of bytes or size
+	durable    uint64 // value of changes that the journal has; 0: no record
+	gen        uint64 // File.frozenGen of its freeze
+	meta       Meta   // as of the freeze
+	seq        uint64
 
 	stream *upload // multipart upload, nil when there is none
 	sums   partSums
+
+	kept      keptSums // checksums of the data in the spool file, as far as they are known
+	sealed    int64    // a record has the checksums of the bytes below; 0: none
+	rewritten bool     // bytes changed after a record: no checksums until the freeze
+
 	born   string          // publication ID
 	rec    *journal.Record // as the journal has it, nil: it has none
 	done   *s3.Object      // a completed upload of it that still lacks its name or metadata
+	copied source          // what the object was copied from
 	tried  bool            // a request that may have published it had no clear answer
 	at     string          // the key of that request
 	orphan *journal.Upload // upload of an earlier process
@@ -70,7 +78,8 @@ func (c *content) baseObject() *s3.Object {
 type segment struct {
 	off, n int64
 	spool  *journal.File // bytes of this spool file, referenced; or
-	remote *content      // bytes of this content's object; neither: zeros
+	remote *content      // bytes of this content's object; or
+	sent   bool          // bytes of an unfinished upload; none of these: zeros
 }
 
 // resolve lists where the bytes of [off, off+n) are. The caller holds File.mu, and
@@ -85,6 +94,8 @@ func (c *content) resolve(off, n int64, out []segment) []segment {
 			out = append(out, segment{off: x.Off, n: x.Len, remote: c})
 		case x.Kind == plan.Base && c.base != nil:
 			out = c.base.resolve(x.Off, x.Len, out)
+		case x.Kind == plan.Sent:
+			out = append(out, segment{off: x.Off, n: x.Len, sent: true})
 		default:
 			out = append(out, segment{off: x.Off, n: x.Len})
 		}
@@ -104,6 +115,25 @@ func (c *content) dropLocal() {
 	c.spool.Remove() // an error leaves a file that the next start discards
 	c.spool.Unref()
 	c.spool = nil
+}
+
+// copyOf reads a published content from its spool file, while that is there. What lies in
+// the bucket only, and holes, are left out.
+func (f *File) copyOf(c *content) spoolCopy {
+	return func(p []byte, off int64) bool {
+		f.mu.Lock()
+		s := c.spool
+		n := int64(len(p))
+		if s == nil || c.ext.Has(off, n, plan.Base) || c.ext.Has(off, n, plan.Hole) {
+			f.mu.Unlock()
+			return false
+		}
+		s.Ref()
+		f.mu.Unlock()
+		defer s.Unref()
+		_, err := s.ReadAt(p, off)
+		return err == nil
+	}
 }
 
 // close ends the use of the content's reader and spool file.

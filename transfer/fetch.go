@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"s3mount/cache"
+	"s3mount/cache/disk"
 	"s3mount/internal/mem"
 	"s3mount/internal/s3"
 )
@@ -20,6 +21,8 @@ const (
 	// readers who wait, and for those who do not yet.
 	fetchDemandSlots = 48
 	fetchAheadSlots  = 48
+	// fetchLoadSlots is how many flights nobody waits for are read from disk at once.
+	fetchLoadSlots = 4
 
 	// fetchIdle is how long a stream without reads keeps what was fetched for it.
 	fetchIdle = 10 * time.Second
@@ -38,8 +41,9 @@ type FetchOptions struct {
 	Bucket       *s3.Bucket
 	Budget       *mem.Budget // its reclaim function becomes the Fetcher's
 	Arena        *mem.Arena
-	Memory       int64 // bytes of consumed blocks that are kept; 0: none
-	ReadaheadMax int64 // bytes that one stream may have ahead; 0: 128 MiB
+	Memory       int64      // bytes of consumed blocks that are kept; 0: none
+	Disk         *disk.Tier // nil: nothing is kept on disk. It is closed after the Fetcher
+	ReadaheadMax int64      // bytes that one stream may have ahead; 0: 128 MiB
 	Log          *slog.Logger
 }
 
@@ -59,8 +63,10 @@ type Fetcher struct {
 	admitMax  int64
 	demand    chan struct{} // slots
 	ahead     chan struct{}
+	loads     chan struct{}
 	streams   atomic.Int64  // open windows in the mount
 	pressure  chan struct{} // memory is short
+	keeper    keeper
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -83,17 +89,21 @@ func NewFetcher(o FetchOptions) *Fetcher {
 	}
 	f := &Fetcher{
 		opts:     o,
-		blocks:   cache.New(o.Budget, o.Arena, o.Memory),
+		blocks:   cache.New(o.Budget, o.Arena, o.Memory, o.Disk),
 		admitMax: max(o.Budget.Min(mem.Demand), mem.BlockSize),
 		demand:   make(chan struct{}, fetchDemandSlots),
 		ahead:    make(chan struct{}, fetchAheadSlots),
+		loads:    make(chan struct{}, fetchLoadSlots),
 		pressure: make(chan struct{}, 1),
 	}
+	f.keeper.wake = make(chan struct{}, 1)
 	f.admission = semaphore.NewWeighted(f.admitMax)
 	f.mu.readers = make(map[*Reader]bool)
 	f.ctx, f.stop = context.WithCancel(context.Background())
+	f.keeper.ctx, f.keeper.stop = context.WithCancel(f.ctx)
 	o.Budget.SetReclaim(f.reclaim)
 	f.wg.Go(f.sweep)
+	f.wg.Go(f.keepLater)
 	return f
 }
 
@@ -136,17 +146,60 @@ func (f *Fetcher) fill(r *Remote, flight *cache.Flight) {
 	}()
 }
 
-// bring fills a flight when its turn has come.
+// bring fills a flight: from disk what is there, and from the bucket, when its turn has
+// come, what is not.
 func (f *Fetcher) bring(r *Remote, flight *cache.Flight) error {
 	if err := flight.Prepare(); err != nil {
 		return err
 	}
+	for {
+		if flight.Loads() {
+			if err := f.load(flight); err != nil {
+				return err
+			}
+		}
+		if _, n := flight.Missing(); n == 0 {
+			return nil
+		}
+		if err := f.fetchMissing(r, flight); err != nil {
+			return err
+		}
+	}
+}
+
+// load fills a flight from disk. Who does not wait for it leaves room for who does.
+func (f *Fetcher) load(flight *cache.Flight) error {
+	select {
+	case <-flight.Urgent():
+	case f.loads <- struct{}{}:
+		defer func() { <-f.loads }()
+	case <-flight.Context().Done():
+		return flight.Context().Err()
+	}
+	f.stats.loaded.Add(flight.Load())
+	return nil
+}
+
+// fetchMissing brings what lies before the next block on disk.
+func (f *Fetcher) fetchMissing(r *Remote, flight *cache.Flight) error {
 	slot, err := f.takeSlot(flight)
 	if err != nil {
 		return err
 	}
 	defer func() { <-slot }()
-	return f.pull(flight.Context(), r, flight, flight.Wanted)
+	off, n := flight.Missing()
+	return f.pull(flight.Context(), r, &missingRun{flight, off + n}, flight.Wanted)
+}
+
+// missingRun is the part of a flight that comes from the bucket.
+type missingRun struct {
+	*cache.Flight
+	end int64
+}
+
+func (m *missingRun) Range() (off, n int64) {
+	off, n = m.Flight.Range()
+	return off, min(n, max(m.end-off, 0))
 }
 
 // takeSlot waits for the flight's turn. One that a reader waits for has its own queue,
@@ -237,13 +290,14 @@ func (f *Fetcher) dropIdle(age time.Duration) {
 
 // fetchCounters is what Stats reads.
 type fetchCounters struct {
-	requests, fetched, asked, reads, hits, retries atomic.Int64
+	requests, fetched, loaded, asked, reads, hits, retries atomic.Int64
 }
 
 // FetchStats counts since the start of the mount.
 type FetchStats struct {
 	Requests int64 // GETs sent
 	Fetched  int64 // bytes that came
+	Loaded   int64 // bytes that were read from the cache on disk
 	Asked    int64 // bytes that readers got
 	Reads    int64 // reads
 	Hits     int64 // reads that found all their bytes there
@@ -256,7 +310,7 @@ type FetchStats struct {
 func (f *Fetcher) Stats() FetchStats {
 	g := f.blocks.Gauges()
 	return FetchStats{
-		Requests: f.stats.requests.Load(), Fetched: f.stats.fetched.Load(),
+		Requests: f.stats.requests.Load(), Fetched: f.stats.fetched.Load(), Loaded: f.stats.loaded.Load(),
 		Asked: f.stats.asked.Load(), Reads: f.stats.reads.Load(), Hits: f.stats.hits.Load(),
 		Retries: f.stats.retries.Load(),
 		Live:    g.Live, Refs: g.Refs, Flights: g.Flights,

@@ -44,11 +44,14 @@ type File struct {
 	timed  bool // the modification time was set explicitly after the last write
 
 	handles, writers int
+	written          bool             // through a descriptor that is still open
+	overflows        int              // counts what left the spool
 	doomed           *journal.Record  // objects to delete when the last descriptor goes
 	retired          []*content       // former versions that a read may still use
 	moved            []journal.Object // objects under former names, to delete after publication
 
 	forgotten          bool               // nobody can open it any more
+	cancelled          bool               // its publication was given up
 	publishing         *content           // on its way into the bucket
 	paused             bool               // no new publication may begin
 	parked             bool               // one was to begin while paused
@@ -118,12 +121,17 @@ func (f *File) Meta() Meta {
 	return f.meta
 }
 
-// Learn sets what a published file carries, once its object was asked.
-func (f *File) Learn(m Meta) {
+// Learn sets what a published file carries, once its object o was asked. A listing
+// does not tell the version's ID, by which it can be copied when it is replaced.
+func (f *File) Learn(m Meta, o s3.Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.chain) == 0 {
 		f.meta = m
+	}
+	if was := f.object; was != nil && was.VersionID == "" && o.VersionID != "" && was.ETag == o.ETag && was.Key == o.Key && f.clean != nil {
+		f.object = &o
+		f.clean.remote.Relocate(o)
 	}
 }
 
@@ -159,28 +167,44 @@ func (f *File) OpenHandle(write bool) error {
 	f.handles++
 	if write {
 		f.writers++
+		if f.clean == nil { // made by this open, or by one before that was not closed
+			f.noteWriter()
+		}
 	}
 	return nil
 }
 
-// Read returns up to n bytes at off; less only at the end of the file.
-func (f *File) Read(ctx context.Context, off int64, n int) (*Chunks, error) {
-	f.mu.Lock()
-	segs := f.head().resolve(off, int64(n), nil)
-	if len(segs) == 1 && segs[0].remote != nil {
-		r := f.readerOf(segs[0].remote)
-		f.mu.Unlock()
-		return r.Read(ctx, off, int(segs[0].n))
-	}
-	readers := make([]*Reader, len(segs))
-	total := int64(0)
-	for i, s := range segs {
-		if s.remote != nil {
-			readers[i] = f.readerOf(s.remote)
+// readOnce reads from where the bytes are now.
+func (f *File) readOnce(ctx context.Context, off int64, n int) (*Chunks, error) {
+	for {
+		f.mu.Lock()
+		segs, overflows := f.head().resolve(off, int64(n), nil), f.overflows
+		if len(segs) == 1 && segs[0].remote != nil {
+			r := f.readerOf(segs[0].remote)
+			f.mu.Unlock()
+			return r.Read(ctx, off, int(segs[0].n))
 		}
-		total += s.n
+		readers := make([]*Reader, len(segs))
+		for i, s := range segs {
+			if s.remote != nil {
+				readers[i] = f.readerOf(s.remote)
+			}
+		}
+		f.mu.Unlock()
+		chunks, err := readSegments(ctx, segs, readers, off)
+		f.mu.Lock()
+		same := f.overflows == overflows
+		f.mu.Unlock()
+		if same || err != nil {
+			return chunks, err
+		}
+		chunks.Release() // bytes may have left the spool meanwhile
 	}
-	f.mu.Unlock()
+}
+
+// readSegments puts together the bytes of adjacent segments from off on, and gives
+// the spool files back.
+func readSegments(ctx context.Context, segs []segment, readers []*Reader, off int64) (*Chunks, error) {
 	defer func() {
 		for _, s := range segs {
 			if s.spool != nil {
@@ -188,6 +212,10 @@ func (f *File) Read(ctx context.Context, off int64, n int) (*Chunks, error) {
 			}
 		}
 	}()
+	total := int64(0)
+	for _, s := range segs {
+		total += s.n
+	}
 	buf, put := pooled(int(total))
 	for i, s := range segs {
 		if err := s.read(ctx, readers[i], buf[s.off-off:][:s.n]); err != nil {
@@ -200,6 +228,8 @@ func (f *File) Read(ctx context.Context, off int64, n int) (*Chunks, error) {
 
 func (s *segment) read(ctx context.Context, r *Reader, p []byte) error {
 	switch {
+	case s.sent:
+		return ErrOverflowed
 	case s.spool != nil:
 		_, err := s.spool.ReadAt(p, s.off)
 		return err
@@ -263,8 +293,9 @@ func (f *File) SetMeta(change func(m *Meta)) error {
 		last = c
 	}
 	if !last.frozen {
+		last.changes++ // goes with the close
 		f.mu.Unlock()
-		return nil // goes with the close
+		return nil
 	}
 	last.meta = f.meta
 	last.changes++

@@ -45,6 +45,9 @@ func (f *File) merge(a, b *content) error {
 	if err != nil {
 		return err
 	}
+	if err := f.unseal(a); err != nil {
+		return err
+	}
 	if err := a.spool.Truncate(b.ext.Size()); err != nil {
 		return err
 	}
@@ -59,11 +62,12 @@ func (f *File) merge(a, b *content) error {
 		}
 	}
 	f.mu.Lock()
-	if a.stream != nil && a.stream.pieces != nil {
+	if a.stream != nil && a.stream.pieces != nil || a.orphan != nil && a.orphan.Pieces != nil {
 		f.abandon(a) // its parts were planned for other extents
 	}
 	a.done = nil
 	if a.ext.Size() != b.ext.Size() {
+		a.kept.forget(f.eng.layoutOf(a), b.ext.Size(), a.ext.Size())
 		a.ext.Truncate(min(a.ext.Size(), b.ext.Size()))
 	}
 	mtime, timed := f.meta.MtimeNS, f.timed
@@ -92,12 +96,17 @@ func (f *File) merge(a, b *content) error {
 }
 
 func (f *File) copyRange(from, to *journal.File, off, n int64) error {
-	if err := f.eng.reserve(f.eng.ctx, to, n); err != nil {
+	if err := f.eng.reserve(f.eng.ctx, f, to, n); err != nil {
 		return err
 	}
-	buf, put := pooled(1 << 20)
-	defer put()
-	_, err := io.CopyBuffer(onlyWriter{io.NewOffsetWriter(to, off)}, io.NewSectionReader(from, off, n), buf)
+	return copySpool(from, to, off, n)
+}
+
+// copySpool copies a range from one spool file to the same place of another one.
+func copySpool(from, to *journal.File, off, n int64) error {
+	r := from.NewReader(off, n)
+	defer r.Close()
+	_, err := r.WriteTo(io.NewOffsetWriter(to, off))
 	return err
 }
 
@@ -113,14 +122,16 @@ func (f *File) fill(ctx context.Context, c *content, ranges []plan.Extent) error
 		return err
 	}
 	for _, x := range ranges {
-		if err := f.eng.reserve(ctx, c.spool, x.Len); err != nil {
+		if err := f.eng.reserve(ctx, f, c.spool, x.Len); err != nil {
 			return err
 		}
 		if err := f.fillRange(ctx, c, x); err != nil {
+			c.spool.Unreserve(x.Len)
 			return err
 		}
 		f.mu.Lock()
 		c.ext.Set(x.Off, x.Len, plan.Data)
+		c.kept.forget(f.eng.layoutOf(c), x.Off, x.End())
 		f.mu.Unlock()
 	}
 	return nil
@@ -137,7 +148,7 @@ func (f *File) fillRange(ctx context.Context, c *content, x plan.Extent) error {
 		case s.remote != nil:
 			failed = f.eng.fetcher.Fill(ctx, s.remote.remote, s.off, s.n, c.spool)
 		case s.spool != nil:
-			_, failed = io.Copy(onlyWriter{io.NewOffsetWriter(c.spool, s.off)}, io.NewSectionReader(s.spool, s.off, s.n))
+			failed = copySpool(s.spool, c.spool, s.off, s.n)
 		}
 		if s.spool != nil {
 			s.spool.Unref()

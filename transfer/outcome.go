@@ -53,14 +53,16 @@ func (f *File) afterFailure(ctx context.Context, c *content, key string, err err
 	}
 	f.mu.Unlock()
 	switch {
-	case errors.Is(err, ErrConflict) || errors.Is(err, errRenewed):
+	case errors.Is(err, errRenewed):
 		return err
+	case errors.Is(err, ErrConflict): // bytes of the base could not be fetched
+		return f.rescue(ctx, c, err)
 	case moved:
 		return errRenewed
-	case errors.Is(err, s3.ErrPrecondition) && lost: // of a copied part
-		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case lost && (errors.Is(err, s3.ErrPrecondition) || errors.Is(err, s3.ErrNotFound)): // of a copied part
+		return f.rescue(ctx, c, err)
 	case errors.Is(err, s3.ErrPrecondition):
-		return f.keepBoth(ctx, key)
+		return f.keepBoth(ctx, c, key)
 	}
 	return err
 }
@@ -105,32 +107,63 @@ func carries(o *s3.Object, p s3.Properties) bool {
 
 // keepBoth is the way out when another client changed the object at key: its
 // version is copied to a name of its own, ours is published over it next.
-func (f *File) keepBoth(ctx context.Context, key string) error {
-	theirs, err := f.eng.bucket.Head(ctx, key)
-	if errors.Is(err, s3.ErrNotFound) {
-		f.mu.Lock()
-		f.object = nil // deleted by the other client: ours is new
-		f.mu.Unlock()
-		return errRenewed
-	}
+func (f *File) keepBoth(ctx context.Context, c *content, key string) error {
+	theirs, err := f.eng.keepTheirs(ctx, key, c.born)
 	if err != nil {
 		return err
 	}
+	if theirs != nil && theirs.Props.Meta[metaPublication] == c.born {
+		f.mu.Lock()
+		c.tried = true // the next try finds it
+		f.mu.Unlock()
+		return errRenewed
+	}
+	f.mu.Lock()
+	f.object = theirs // nil: deleted by the other client, ours is new
+	f.mu.Unlock()
+	return errRenewed
+}
+
+// keepTheirs copies the present object at key to the name of a conflict copy, and
+// returns it; nil when there is none. What carries our publication ID is not copied:
+// a request of a process that was killed may be carried out late.
+func (e *Engine) keepTheirs(ctx context.Context, key, publication string) (*s3.Object, error) {
+	theirs, err := e.bucket.Head(ctx, key)
+	if errors.Is(err, s3.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if theirs.Props.Meta[metaPublication] == publication || e.leftBehind(&theirs) {
+		return &theirs, nil // ours, or of another file here, which has left the name
+	}
 	for n := range 100 {
-		name := conflictName(key, f.eng.opts.Host, time.Now(), n)
-		_, err = f.eng.bucket.Copy(ctx, key, theirs.ETag, name, nil, s3.Cond{IfNoneMatch: true})
+		name := conflictName(key, e.opts.Host, time.Now(), n)
+		_, err = e.CopyObject(ctx, theirs, name, s3.Cond{IfNoneMatch: true})
 		if err == nil {
-			f.eng.log.Warn("another client changed the file: both versions are kept", "key", key, "other", name)
-			f.mu.Lock()
-			f.object = &theirs
-			f.mu.Unlock()
-			return errRenewed
+			e.log.Warn("another client changed the file: both versions are kept", "key", key, "other", name)
+			return &theirs, nil
 		}
 		if !errors.Is(err, s3.ErrPrecondition) {
-			return err
+			return nil, err
 		}
 	}
-	return err
+	return nil, err
+}
+
+// leftBehind tells whether the object is what a file of this mount left under a former
+// name, and is to be deleted anyway.
+func (e *Engine) leftBehind(o *s3.Object) bool {
+	for _, f := range e.dirtyFiles() {
+		f.mu.Lock()
+		ours := slices.ContainsFunc(f.moved, func(m journal.Object) bool { return m.Key == o.Key && isVersion(o, m) })
+		f.mu.Unlock()
+		if ours {
+			return true
+		}
+	}
+	return false
 }
 
 // conflictName is the name of the other client's version: "name (conflict HOST
@@ -170,7 +203,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 		put = []journal.Record{{ID: journal.NewID(), Seq: f.eng.nextSeq(), NoContent: true, Delete: gone}}
 	}
 	f.saving.Lock() // until the later versions know their base: none is saved with the old one
-	err := f.eng.journal.Apply(append(put, f.rebased(c, key, o, len(gone))...), c.id)
+	err := f.eng.apply(append(put, f.rebased(c, key, o, len(gone))...), c.id)
 	if err != nil {
 		f.eng.log.Error("published, but the journal cannot note it; a restart repeats the check", "key", key, "err", err)
 	}
@@ -178,7 +211,8 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	f.saving.Unlock()
 	f.eng.keepLocal(f, c)
 	if len(put) > 0 {
-		return f.eng.deleteNow(ctx, &put[0])
+		_, err := f.eng.deleteNow(ctx, &put[0], c.copied)
+		return err
 	}
 	return nil
 }
@@ -219,6 +253,10 @@ func (f *File) become(c *content, key string, o s3.Object, gone int) {
 	}
 	c.remote = NewRemote(ContentIDOf(o), o)
 	c.base, c.stream, c.done = nil, nil, nil
+	if c.overflowed {
+		c.overflowed = false
+		c.dropLocal()
+	}
 	f.chain, f.clean = f.chain[1:], c
 	f.doneGen, f.lastErr, f.failures = c.gen, nil, 0
 	f.moved = f.moved[gone:]

@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"s3mount/internal/s3"
@@ -19,6 +18,7 @@ func (f *File) enqueue(delay time.Duration) {
 	if f.paused || f.key == "" || len(f.chain) == 0 || !f.chain[0].frozen {
 		return
 	}
+	f.eng.guard.begin(f.eng)
 	if f.ticket == nil {
 		f.ticket = f.eng.queue.add(max(delay, time.Millisecond), f.publish, f.keys()...)
 	}
@@ -43,6 +43,9 @@ func (f *File) publish() {
 		f.lastErr = err
 		f.failures++
 		delay := backoff(f.failures)
+		if errors.Is(err, ErrConflict) {
+			delay = conflictPause
+		}
 		f.mu.Unlock()
 		if f.eng.ctx.Err() == nil {
 			f.eng.log.Warn("not in the bucket yet", "key", f.Key(), "retry_in", delay, "err", err)
@@ -102,11 +105,25 @@ func (f *File) publishOnce() error {
 	}
 	f.cancel = cancel
 	f.publishing = frozen[len(frozen)-1]
-	if frozen[0].tried {
-		frozen = frozen[:1] // it may be in the bucket: find out before anything is folded in
+	alone := frozen[0].tried || frozen[0].overflowed
+	if alone {
 		f.publishing = frozen[0]
 	}
 	f.mu.Unlock()
+	if alone && len(frozen) > 1 && !frozen[0].overflowed { // it may be in the bucket: find out before anything is folded in
+		ok, err := f.mayFold(ctx, frozen[0])
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		if alone = !ok; ok {
+			f.publishing = frozen[len(frozen)-1]
+		}
+		f.mu.Unlock()
+	}
+	if alone {
+		frozen = frozen[:1]
+	}
 	c, err := f.fold(frozen)
 	if err != nil {
 		return err
@@ -135,6 +152,10 @@ func (f *File) publishOnce() error {
 	}
 }
 
+// conflictPause is the time between two tries of what only another client, or the
+// user, can mend.
+const conflictPause = 10 * time.Minute
+
 // maxRenewals is how often one publication may meet yet another version.
 const maxRenewals = 4
 
@@ -150,17 +171,26 @@ func (f *File) send(ctx context.Context, c *content, key string, expect *s3.Obje
 		}
 	}
 	if c.orphan != nil {
-		f.eng.abort(c.orphan.Key, c.orphan.ID)
-		c.orphan = nil
+		if err := f.resume(ctx, c); err != nil {
+			return s3.Object{}, err
+		}
 	}
 	size, base := c.ext.Size(), c.baseObject()
+	if size == 0 { // cut since: an upload has at least one part
+		f.mu.Lock()
+		f.abandon(c)
+		f.mu.Unlock()
+	}
+	if c.stream == nil && c.done == nil && c.overflowed {
+		return s3.Object{}, ErrUploadLost
+	}
 	if c.stream == nil {
 		switch {
 		case c.done != nil && size <= plan.MaxPart:
 			return f.copyBase(ctx, c, c.done, key, expect)
 		case c.done == nil && base != nil && c.only(plan.Base) && size == base.Size && size <= plan.MaxPart && size > 0:
 			return f.copyBase(ctx, c, base, key, expect)
-		case size <= streamFrom:
+		case plan.OnePut(&c.ext):
 			return f.put(ctx, c, key, expect)
 		}
 		if err := f.startUpload(ctx, c, key); err != nil {
@@ -182,8 +212,10 @@ func (f *File) startUpload(ctx context.Context, c *content, key string) error {
 			return err
 		}
 	}
+	defer f.eng.creates(key)()
 	f.mu.Lock()
 	s := f.eng.newUpload(key, f.object, c.meta, pieces)
+	s.layout = f.eng.layoutOf(c)
 	f.mu.Unlock()
 	if err := f.create(ctx, c, s); err != nil {
 		s.cancel()
@@ -192,7 +224,7 @@ func (f *File) startUpload(ctx context.Context, c *content, key string) error {
 	f.mu.Lock()
 	c.stream = s
 	f.mu.Unlock()
-	return f.saveUpload(c)
+	return f.saveUpload(c, "")
 }
 
 // put sends a small content in one request.
@@ -207,18 +239,37 @@ func (f *File) put(ctx context.Context, c *content, key string, expect *s3.Objec
 	if err := f.fill(ctx, c, missing); err != nil {
 		return s3.Object{}, err
 	}
-	src := io.ReaderAt(zeros{})
-	if c.spool != nil {
-		src = c.spool
+	var o s3.Object
+	var err error
+	f.eng.sender.do(kindOf(size), size, func() bool {
+		o, err = f.putNow(ctx, c, key, expect)
+		return err == nil
+	})
+	return o, err
+}
+
+// putNow is put when the bytes are all in the spool.
+func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Object) (s3.Object, error) {
+	size := c.ext.Size()
+	f.mu.Lock()
+	body := c.body(0, size)
+	crc, known := c.sums.get(1, 0, size)
+	f.mu.Unlock()
+	defer body.Close()
+	if !known {
+		var err error
+		if crc, err = sumOf(body); err != nil {
+			return s3.Object{}, err
+		}
 	}
-	crc, err := sumOf(src, 0, size)
+	cond, err := f.eng.guardWrite(ctx, key, condition(expect))
 	if err != nil {
 		return s3.Object{}, err
 	}
 	if err := f.visible(c, key); err != nil {
 		return s3.Object{}, err
 	}
-	o, err := f.eng.bucket.Put(ctx, key, io.NewSectionReader(src, 0, size), size, &crc, Properties(&c.meta, key, c.born), condition(expect))
+	o, err := f.eng.bucket.Put(ctx, key, body, size, &crc, Properties(&c.meta, key, c.born), cond)
 	if err != nil {
 		return f.ambiguous(ctx, c, key, err)
 	}
@@ -227,16 +278,24 @@ func (f *File) put(ctx context.Context, c *content, key string, expect *s3.Objec
 
 // copyBase publishes a content that differs from its base in name or metadata only.
 func (f *File) copyBase(ctx context.Context, c *content, base *s3.Object, key string, expect *s3.Object) (s3.Object, error) {
+	src, cond := *base, s3.Cond{}
+	if base.Key == key {
+		src.VersionID = "" // the present version must be the one that was changed
+	} else {
+		cond = condition(expect)
+	}
+	cond, err := f.eng.guardCopy(ctx, key, cond)
+	if err != nil {
+		return s3.Object{}, err
+	}
 	if err := f.visible(c, key); err != nil {
 		return s3.Object{}, err
 	}
-	var cond s3.Cond
-	if base.Key != key {
-		cond = condition(expect)
-	}
 	props := Properties(&c.meta, key, c.born)
-	o, err := f.eng.bucket.Copy(ctx, base.Key, base.ETag, key, &props, cond)
+	asked := time.Now()
+	o, err := f.eng.bucket.Copy(ctx, src, key, &props, cond)
 	if err == nil {
+		c.copied = source{base.Key, base.ETag, asked}
 		return o, nil
 	}
 	o, err = f.ambiguous(ctx, c, key, err)
@@ -258,6 +317,9 @@ func (f *File) complete(ctx context.Context, c *content, key string, expect *s3.
 	cond := condition(s.replaces)
 	if s.key == key {
 		cond = condition(expect)
+	}
+	if cond, err = f.eng.guardWrite(ctx, s.key, cond); err != nil {
+		return s3.Object{}, err
 	}
 	if err := f.visible(c, s.key); err != nil {
 		return s3.Object{}, err
@@ -287,7 +349,7 @@ func (f *File) rename(ctx context.Context, c *content, from string, o s3.Object,
 		f.object = c.done
 		expect = f.object
 	} else {
-		f.moved = append(f.moved, journal.Object{Key: from, ETag: o.ETag})
+		f.moved = append(f.moved, versionOf(&o, from))
 	}
 	f.mu.Unlock()
 	if err := f.save(c); err != nil {

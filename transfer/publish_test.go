@@ -26,7 +26,7 @@ func (g *writeRig) rename(f *File, key string) {
 	if f.Dirty() {
 		err = f.Rename(key, nil, nil)
 	} else {
-		err = g.engine.MoveObject(context.Background(), f, key)
+		_, err = g.engine.MoveObject(context.Background(), f, key, nil, nil)
 	}
 	if err != nil {
 		g.t.Fatalf("rename to %q: %v", key, err)
@@ -191,9 +191,22 @@ func TestUnlinkWhileOpen(t *testing.T) {
 
 func TestUnlinkAndRecreate(t *testing.T) {
 	for _, open := range []bool{false, true} {
+		for _, bytes := range []string{"new", "old"} { // also those of the version that goes
+			unlinkAndRecreate(t, open, bytes)
+		}
+	}
+}
+
+func unlinkAndRecreate(t *testing.T, open bool, bytes string) {
+	for _, known := range []bool{false, true} { // whether the object was asked for what it carries
 		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
 			f := g.put("k", []byte("old"))
 			g.wait()
+			if !known {
+				o := *f.Object()
+				o.HasProps, o.Props = false, s3.Properties{}
+				f = g.engine.Open(o, writeMeta())
+			}
 			if open {
 				g.open(f)
 			}
@@ -207,13 +220,14 @@ func TestUnlinkAndRecreate(t *testing.T) {
 				t.Fatal(err)
 			}
 			g.open(n)
-			g.write(n, []byte("new"), 0)
+			g.write(n, []byte(bytes), 0)
 			g.closeFile(n)
+			g.wait()
 			if open {
 				f.CloseHandle(true)
+				g.wait()
 			}
-			g.wait()
-			g.has("k", []byte("new"))
+			g.has("k", []byte(bytes))
 			g.keys("k")
 			g.idle()
 		})

@@ -170,12 +170,22 @@ func (q *queue) retry(t *ticket, delay time.Duration) {
 
 // settle waits until no ticket but those named is in the queue of the key.
 func (q *queue) settle(ctx context.Context, key string, except ...*ticket) error {
+	return q.settleAll(ctx, func(k string) bool { return k == key }, except...)
+}
+
+// settleAll waits until no ticket but those named is in a queue of such a key.
+func (q *queue) settleAll(ctx context.Context, of func(key string) bool, except ...*ticket) error {
 	for {
 		q.mu.Lock()
 		var other *ticket
-		for _, t := range q.byKey[key] {
-			if !slices.Contains(except, t) {
-				other = t
+		for k, list := range q.byKey {
+			if !of(k) {
+				continue
+			}
+			for _, t := range list {
+				if !slices.Contains(except, t) {
+					other = t
+				}
 			}
 		}
 		if other != nil {

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +21,16 @@ type Recovered struct {
 	Unfinished []string
 	// Doomed are objects that are being deleted.
 	Doomed []journal.Object
+	// Damaged are closed versions whose bytes the crash of the machine damaged. They
+	// were set aside and are not published.
+	Damaged []Damaged
+}
+
+// Damaged is a version that was set aside.
+type Damaged struct {
+	Key  string
+	Path string // of the bytes; beside it is the record, with the ending .json
+	Err  error  // what is wrong
 }
 
 // Recover reads the journal and takes up what is in it. Start has to follow, once
@@ -30,12 +41,21 @@ func (e *Engine) Recover() (Recovered, error) {
 	if err != nil {
 		return out, err
 	}
+	if records, err = e.verify(records, &out); err != nil {
+		return out, err
+	}
+	if records, err = e.recoverRenames(records, &out); err != nil {
+		return out, err
+	}
 	known := map[string]bool{}
 	byID := map[string]*journal.Record{}
 	follower := map[string]bool{} // records that another one builds on
 	for i := range records {
 		r := &records[i]
 		e.seq.Store(max(e.seq.Load(), r.Seq))
+		if r.Creating != "" && r.NoContent {
+			e.lost[r.Creating] = r.ID
+		}
 		if !r.Open {
 			known[r.ID], byID[r.ID] = true, r
 			follower[r.BaseID] = true
@@ -43,12 +63,17 @@ func (e *Engine) Recover() (Recovered, error) {
 	}
 	for i := range records {
 		r := &records[i]
+		if r.Creating != "" && !r.NoContent {
+			err = errors.Join(err, e.noteLost(r.Creating))
+		}
 		switch {
 		case r.Open:
 			err = errors.Join(err, e.dropUnfinished(r))
+		case r.Creating != "" && r.NoContent:
+		case r.Rename != nil: // see recoverRenames
 		case r.NoContent:
 			out.Doomed = append(out.Doomed, r.Delete...)
-			e.recovered = append(e.recovered, func() { e.deleteLater(r) })
+			e.recovered = append(e.recovered, recovered{r.Seq, func() { e.deleteLater(r) }})
 		case !follower[r.ID]:
 			f, ferr := e.recoverFile(r, byID)
 			if ferr != nil {
@@ -71,13 +96,62 @@ func (e *Engine) Recover() (Recovered, error) {
 	return out, errors.Join(err, uerr)
 }
 
+// verify sets aside what a crash damaged, and what builds on it, and returns the
+// rest. After a clean end bytes are not read, only looked for.
+func (e *Engine) verify(records []journal.Record, out *Recovered) ([]journal.Record, error) {
+	bad, there := map[string]error{}, map[string]bool{}
+	var good []journal.Record
+	for i := range records { // in order: what a record builds on comes before it
+		r := &records[i]
+		there[r.ID] = !r.Open
+		var err error
+		ext, extErr := plan.FromList(r.Extents)
+		switch {
+		case r.Open || r.NoContent:
+		case extErr != nil:
+			err = fmt.Errorf("%w: %w", journal.ErrDamaged, extErr)
+		case bad[r.BaseID] != nil && ext.Bytes(plan.Base) > 0:
+			err = fmt.Errorf("it builds on a version that is damaged: %w", bad[r.BaseID])
+		case r.Base == nil && !there[r.BaseID] && ext.Bytes(plan.Base) > 0:
+			err = fmt.Errorf("%w: the journal lacks the version %q that it builds on", journal.ErrDamaged, r.BaseID)
+		case e.journal.Clean():
+			whole := *r
+			whole.Sums = nil
+			err = e.journal.Verify(&whole)
+		default:
+			err = e.journal.Verify(r)
+		}
+		if err == nil {
+			good = append(good, *r)
+			continue
+		}
+		bad[r.ID] = err
+		path, aerr := e.journal.SetAside(r)
+		if aerr != nil {
+			return nil, fmt.Errorf("set aside %q: %w", r.Key, aerr)
+		}
+		out.Damaged = append(out.Damaged, Damaged{Key: r.Key, Path: path, Err: err})
+	}
+	e.journal.Verified()
+	return good, nil
+}
+
+// recovered is an operation that waits for Start. A file has the place of its oldest
+// version: others may wait for that to leave their name.
+type recovered struct {
+	seq   uint64
+	begin func()
+}
+
 // Start begins to publish and delete what Recover found, in the order in which it
 // was asked for.
 func (e *Engine) Start() {
-	for _, begin := range e.recovered {
-		begin()
+	slices.SortStableFunc(e.recovered, func(a, b recovered) int { return cmp.Compare(a.seq, b.seq) })
+	for _, r := range e.recovered {
+		r.begin()
 	}
 	e.recovered = nil
+	e.guard.resume(e)
 }
 
 // dropUnfinished forgets a file that was never closed, and its upload.
@@ -85,7 +159,7 @@ func (e *Engine) dropUnfinished(r *journal.Record) error {
 	if r.Upload != nil {
 		e.queue.wg.Go(func() { e.abort(r.Upload.Key, r.Upload.ID) })
 	}
-	return e.journal.Apply(nil, r.ID)
+	return e.apply(nil, r.ID)
 }
 
 // discardUnknown removes spool files that no record speaks of, and returns the
@@ -110,7 +184,7 @@ func (e *Engine) discardUnknown(known map[string]bool) (map[string]string, error
 // recoverFile makes a File of a record and those it builds on.
 func (e *Engine) recoverFile(last *journal.Record, byID map[string]*journal.Record) (*File, error) {
 	f := e.newFile(last.Key)
-	f.meta, f.moved = last.Meta, last.Delete
+	f.meta, f.moved = last.Meta, slices.Clone(last.Delete)
 	if last.Replaces != "" {
 		f.object = &s3.Object{Key: last.Key, ETag: last.Replaces}
 	}
@@ -120,6 +194,11 @@ func (e *Engine) recoverFile(last *journal.Record, byID map[string]*journal.Reco
 	}
 	var below *content
 	for _, r := range line {
+		for _, o := range r.Delete { // what an older version left behind may be known to it alone
+			if o.Key != f.key && !slices.Contains(f.moved, o) {
+				f.moved = append(f.moved, o)
+			}
+		}
 		c, err := e.recoverContent(r, below)
 		if err != nil {
 			return nil, err
@@ -134,7 +213,7 @@ func (e *Engine) recoverFile(last *journal.Record, byID map[string]*journal.Reco
 		below = c
 	}
 	e.dirtyAdd(f)
-	e.recovered = append(e.recovered, func() { f.enqueue(0) })
+	e.recovered = append(e.recovered, recovered{line[0].Seq, func() { f.enqueue(0) }})
 	return f, nil
 }
 
@@ -157,6 +236,9 @@ func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, er
 		born: r.Publication, rec: r, orphan: r.Upload,
 		at: r.Key, tried: true, // the earlier process may have ended between the request and its answer
 	}
+	if o := r.Done; o != nil {
+		c.done = &s3.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
+	}
 	switch {
 	case ext.Bytes(plan.Base) == 0: // it only follows that version
 	case r.Base != nil:
@@ -172,5 +254,9 @@ func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, er
 			return nil, err
 		}
 	}
+	if r.Sums != nil {
+		c.hint = r.Sums.Hint
+	}
+	c.recallSums(r, e.layoutOf(c))
 	return c, nil
 }

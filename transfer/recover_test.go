@@ -299,3 +299,123 @@ func TestCrashWithADoomedObject(t *testing.T) {
 		g.idle()
 	})
 }
+
+// Two closed versions are folded into one while a third, which builds on them, is being
+// written.
+func TestCrashAfterAFold(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		want := writePattern(1, 100)
+		g.fault("PutObject", -1, s3test.Fault{Status: 503})
+		f := g.put("k", want)
+		for i := range 2 {
+			g.open(f)
+			g.write(f, []byte{byte(i)}, int64(10*i))
+			want[10*i] = byte(i)
+			if i == 0 {
+				g.closeFile(f)
+			}
+		}
+		if err := f.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		after(3 * writeSettle)
+		g.crash()
+		g.wait()
+		g.has("k", want)
+		g.keys("k")
+		g.idle()
+	})
+}
+
+// A mode that was set between the last write and the close is in the journal.
+func TestCrashAfterALateChangeOfTheMode(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.create("k")
+		g.write(f, []byte("data"), 0)
+		if err := f.Flush(context.Background()); err != nil { // of a copy of the descriptor
+			t.Fatal(err)
+		}
+		if err := f.SetMeta(func(m *Meta) { m.Mode = ModeFile | 0o600 }); err != nil {
+			t.Fatal(err)
+		}
+		g.closeFile(f)
+		g.crash()
+		g.wait()
+		o, err := g.bucket.Head(context.Background(), "k")
+		if m := ReadMeta(&o, Meta{}); err != nil || m.Mode != ModeFile|0o600 {
+			t.Errorf("mode %o, %v; want %o", m.Mode, err, ModeFile|0o600)
+		}
+	})
+}
+
+// A file leaves its name, another one takes it, and the first is written again: it
+// still builds on the object that the second will replace.
+func TestCrashKeepsTheOrderOfNames(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		want := writePattern(1, 20<<20)
+		f := g.existing("a", want)
+		old := f.Object()
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if r.Method == http.MethodGet || r.Method == http.MethodHead {
+				return nil
+			}
+			return &s3test.Fault{Status: 503}
+		})
+		edit := func(text string, off int64) {
+			g.open(f)
+			g.write(f, []byte(text), off)
+			copy(want[off:], text)
+			g.closeFile(f)
+		}
+		edit("one", 0)
+		if err := f.Rename("b", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		second, err := g.engine.Create("a", old, writeMeta())
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.open(second)
+		g.write(second, []byte("second"), 0)
+		g.closeFile(second)
+		edit("two", 10<<20)
+		g.crash()
+		g.wait()
+		g.has("a", []byte("second"))
+		g.has("b", want)
+		g.keys("a", "b")
+		g.idle()
+	})
+}
+
+// What is written to a file that was unlinked brings its record not back.
+func TestCrashOfAnUnlinkedFile(t *testing.T) {
+	for name, change := range map[string]func(f *File) error{
+		"write":    func(f *File) error { _, err := f.WriteAt(context.Background(), []byte("x"), 10); return err },
+		"punch":    func(f *File) error { return f.PunchHole(context.Background(), 10, 20) },
+		"truncate": func(f *File) error { return f.Truncate(context.Background(), 50) },
+		"mode":     func(f *File) error { return f.SetMeta(func(m *Meta) { m.Mode = ModeFile | 0o600 }) },
+		"fsync":    func(f *File) error { return f.Sync(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+				f := g.create("k")
+				g.write(f, writePattern(1, 100), 0)
+				if err := f.Flush(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				g.remove(f)
+				if err := change(f); err != nil {
+					t.Fatal(err)
+				}
+				if err := f.Flush(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				g.crash()
+				g.wait()
+				g.keys()
+				g.idle()
+			})
+		})
+	}
+}

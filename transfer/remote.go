@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -35,12 +36,19 @@ func NewRemote(id cache.ContentID, o s3.Object) *Remote {
 	return r
 }
 
-// ContentIDOf is the content ID of an object that somebody else wrote: a hash of key
-// and ETag.
-func ContentIDOf(o s3.Object) cache.ContentID {
+// ContentIDOf is the content ID of a version of an object: a hash of key, size and ETag,
+// which some answers give with quotes and some without. A version without ETag cannot be
+// told from others: its ID is a random one, under which nothing is found again.
+func ContentIDOf(o s3.Object) (id cache.ContentID) {
+	etag := strings.Trim(strings.TrimPrefix(o.ETag, "W/"), `"`)
+	if etag == "" {
+		rand.Read(id[:]) // never fails, see crypto/rand
+		return id
+	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%d:%s%s", len(o.Key), o.Key, o.ETag)
-	return cache.ContentID(h.Sum(nil)[:len(cache.ContentID{})])
+	fmt.Fprintf(h, "%d:%s%d:%s", len(o.Key), o.Key, o.Size, etag)
+	copy(id[:], h.Sum(nil))
+	return id
 }
 
 // Object is where the bytes are now.

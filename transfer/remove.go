@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"time"
 
 	"s3mount/internal/s3"
 	"s3mount/transfer/journal"
@@ -11,6 +12,27 @@ import (
 // DeleteObject deletes an object unless another client has changed it.
 func (e *Engine) DeleteObject(ctx context.Context, o s3.Object) error {
 	return e.deleteUnchanged(ctx, journal.Object{Key: o.Key, ETag: o.ETag})
+}
+
+// noPublication stands for the publication ID of objects that have none.
+const noPublication = "-"
+
+// publicationOf is the publication ID of an object that was just asked for; empty: not
+// known. An ETag alone does not tell an object from a later one with the same bytes.
+func publicationOf(o *s3.Object) string {
+	if !o.HasProps {
+		return ""
+	}
+	if id := o.Props.Meta[metaPublication]; id != "" {
+		return id
+	}
+	return noPublication
+}
+
+// versionOf names the version that the bucket has under the file's key. What we believe
+// that it carries may be out of date, so it does not count.
+func versionOf(o *s3.Object, key string) journal.Object {
+	return journal.Object{Key: key, ETag: o.ETag}
 }
 
 // Detach stops publishing a file whose name another file gets. It returns what the
@@ -60,6 +82,7 @@ func (f *File) Drop() error {
 	var ids []string
 	for _, c := range f.chain {
 		ids = append(ids, c.id)
+		c.rec, c.sealed = nil, 0 // later writes change no record
 		f.abandon(c)
 	}
 	t := f.ticket
@@ -68,7 +91,7 @@ func (f *File) Drop() error {
 	f.mu.Unlock()
 	var err error
 	if len(ids) > 0 {
-		err = f.eng.journal.Apply(nil, ids...)
+		err = f.eng.apply(nil, ids...)
 	}
 	f.saving.Unlock()
 	for _, id := range ids {
@@ -88,9 +111,13 @@ func (f *File) Drop() error {
 func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err error) {
 	f.stopPublishing()
 	f.mu.Lock()
+	if f.cancelled { // what the name shows now is another file
+		f.mu.Unlock()
+		return nil, ErrStale
+	}
 	victims := append([]journal.Object(nil), f.moved...)
 	if f.object != nil {
-		victims = append(victims, journal.Object{Key: f.key, ETag: f.object.ETag})
+		victims = append(victims, versionOf(f.object, f.key))
 	}
 	for _, c := range f.chain {
 		if c.tried {
@@ -109,7 +136,10 @@ func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err er
 	case len(victims) == 0: // nothing to delete
 	case open:
 		later = victims
-		if err = e.journal.Apply([]journal.Record{*rec}); err == nil {
+		if err = e.identify(ctx, victims); err == nil {
+			err = e.apply([]journal.Record{*rec})
+		}
+		if err == nil {
 			f.mu.Lock()
 			f.doomed = rec
 			f.mu.Unlock()
@@ -125,6 +155,25 @@ func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err er
 		return nil, err
 	}
 	return later, f.Drop()
+}
+
+// identify asks for the publication IDs of objects that are deleted much later.
+func (e *Engine) identify(ctx context.Context, list []journal.Object) error {
+	for i := range list {
+		o := &list[i]
+		if o.Publication != "" {
+			continue
+		}
+		now, err := e.bucket.Head(ctx, o.Key)
+		switch {
+		case errors.Is(err, s3.ErrNotFound):
+		case err != nil:
+			return err
+		case now.ETag == o.ETag:
+			o.Publication = publicationOf(&now)
+		}
+	}
+	return nil
 }
 
 func (e *Engine) removeObjects(ctx context.Context, rec *journal.Record, key string) error {
@@ -154,6 +203,11 @@ func keysOf(rec *journal.Record, more ...string) []string {
 	return keys
 }
 
+// isVersion tells whether an object that was asked for is the version v.
+func isVersion(o *s3.Object, v journal.Object) bool {
+	return (v.ETag == "" || o.ETag == v.ETag) && (v.Publication == "" || publicationOf(o) == v.Publication)
+}
+
 // deleteUnchanged deletes an object unless another client has changed it.
 func (e *Engine) deleteUnchanged(ctx context.Context, o journal.Object) error {
 	now, err := e.bucket.Head(ctx, o.Key)
@@ -163,31 +217,68 @@ func (e *Engine) deleteUnchanged(ctx context.Context, o journal.Object) error {
 	if err != nil {
 		return err
 	}
-	if o.ETag != "" && now.ETag != o.ETag || o.ETag == "" && now.Props.Meta[metaPublication] != o.Publication {
+	if !isVersion(&now, o) {
 		return nil
 	}
 	return e.bucket.Delete(ctx, o.Key)
 }
 
-// deleteNow carries out a journaled deletion, or leaves it to deleteLater.
-func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record) error {
-	for _, o := range rec.Delete {
-		if err := e.deleteUnchanged(ctx, o); err != nil {
-			e.log.Warn("old object not deleted yet", "key", o.Key, "err", err)
-			e.deleteLater(rec)
-			return nil
-		}
-	}
-	return e.journal.Apply(nil, rec.ID)
+// source is the version that a copy was made of, under its ETag.
+type source struct {
+	key, etag string
+	asked     time.Time // before the copy
 }
 
-// deleteLater queues a journaled deletion.
+// sourceAge is how long a copy stands for the HEAD before the deletion of its source.
+const sourceAge = time.Second
+
+// isFresh tells whether o was the present version of its key a moment ago.
+func (e *Engine) isFresh(ctx context.Context, o journal.Object, s source) bool {
+	if o.Key != s.key || o.ETag == "" || o.ETag != s.etag || time.Since(s.asked) > sourceAge {
+		return false
+	}
+	holds, err := e.conditions(ctx)
+	return err == nil && holds.Writes // who ignores those may ignore a copy's
+}
+
+// deleteNow carries out a journaled deletion, or leaves it to deleteLater. copied is
+// what one of the objects was copied from just now.
+func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied source) (done bool, err error) {
+	for _, o := range rec.Delete {
+		var err error
+		if e.isFresh(ctx, o, copied) {
+			err = e.bucket.Delete(ctx, o.Key)
+		} else {
+			err = e.deleteUnchanged(ctx, o)
+		}
+		if err != nil {
+			e.log.Warn("old object not deleted yet", "key", o.Key, "err", err)
+			e.deleteLater(rec)
+			return false, nil
+		}
+	}
+	if e.opts.Deleted != nil {
+		e.opts.Deleted(rec.Delete)
+	}
+	return true, e.apply(nil, rec.ID)
+}
+
+// deleteLater queues a journaled deletion, or the abort of a cancelled upload.
 func (e *Engine) deleteLater(rec *journal.Record) {
 	var t *ticket
 	ready := make(chan struct{})
 	tries := 0
 	t = e.queue.add(0, func() {
 		<-ready
+		if u := rec.Upload; u != nil {
+			if err := e.bucket.Abort(e.ctx, u.Key, u.ID); retryable(err) || e.ctx.Err() != nil {
+				tries++
+				e.queue.retry(t, backoff(tries))
+				return
+			} else if err != nil {
+				e.log.Warn("cannot abort an upload; `s3mount uploads` lists it", "key", u.Key, "upload", u.ID, "err", err)
+			}
+		}
 		for _, o := range rec.Delete {
 			if err := e.deleteUnchanged(e.ctx, o); err != nil {
 				tries++
@@ -195,10 +286,10 @@ func (e *Engine) deleteLater(rec *journal.Record) {
 				return
 			}
 		}
-		if err := e.journal.Apply(nil, rec.ID); err != nil {
+		if err := e.apply(nil, rec.ID); err != nil {
 			e.log.Error("deleted, but the journal cannot note it", "err", err)
 		}
-		if e.opts.Deleted != nil {
+		if e.opts.Deleted != nil && len(rec.Delete) > 0 {
 			e.opts.Deleted(rec.Delete)
 		}
 		e.queue.done(t)

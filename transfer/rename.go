@@ -2,10 +2,9 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"s3mount/internal/s3"
 	"s3mount/transfer/journal"
@@ -14,9 +13,15 @@ import (
 
 // Rename gives a file with unpublished content another key. It never waits for the
 // network: the object follows with the publication. replaced is the object that
-// the bucket has at the new key, and moved what else has to go afterwards.
-func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) error {
+// the bucket has at the new key, and moved what else has to go afterwards. The
+// unpublished contents of the victims, which had the key, go in the same transaction.
+func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, victims ...*File) error {
+	gone := contentsOf(victims)
 	f.mu.Lock()
+	if f.cancelled {
+		f.mu.Unlock()
+		return ErrStale
+	}
 	if last := f.head(); last == f.publishing || last == f.clean { // perhaps published a moment ago
 		c := derived(last)
 		c.changes = 1
@@ -26,7 +31,7 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) e
 	}
 	old := f.key
 	if f.object != nil {
-		f.moved = append(f.moved, journal.Object{Key: old, ETag: f.object.ETag})
+		f.moved = append(f.moved, versionOf(f.object, old))
 	}
 	if f.object != nil || f.head().base != nil {
 		f.freeze() // its place in the queues keeps the old object as it is until it is published
@@ -67,12 +72,25 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object) e
 		return f.eng.journal.NoteOpen(head.id, key)
 	}
 	for _, c := range list {
-		if err := f.save(c); err != nil {
+		if err := f.save(c, gone...); err != nil {
 			return err
 		}
 	}
 	f.enqueue(f.eng.opts.Settle)
 	return nil
+}
+
+// contentsOf is the IDs of unpublished contents.
+func contentsOf(files []*File) []string {
+	var ids []string
+	for _, f := range files {
+		f.mu.Lock()
+		for _, c := range f.chain {
+			ids = append(ids, c.id)
+		}
+		f.mu.Unlock()
+	}
+	return ids
 }
 
 // settleLimit is how long a rename waits for a file that left the new name before.
@@ -84,13 +102,26 @@ const settleLimit = 30 * time.Second
 func (e *Engine) Settle(ctx context.Context, key string, files ...*File) error {
 	ctx, stop := context.WithTimeoutCause(ctx, settleLimit, errTimeout)
 	defer stop()
+	return e.queue.settle(ctx, key, tickets(files)...)
+}
+
+// SettleBelow waits until nothing is to be done at the key top, nor at any below it as
+// a directory: files that left it may still have their old objects there.
+// The files themselves may have something to do.
+func (e *Engine) SettleBelow(ctx context.Context, top string, files ...*File) error {
+	ctx, stop := context.WithTimeoutCause(ctx, settleLimit, errTimeout)
+	defer stop()
+	return e.queue.settleAll(ctx, func(k string) bool { return below(k, top) }, tickets(files)...)
+}
+
+func tickets(files []*File) []*ticket {
 	var own []*ticket
 	for _, f := range files {
 		f.mu.Lock()
 		own = append(own, f.ticket)
 		f.mu.Unlock()
 	}
-	return e.queue.settle(ctx, key, own...)
+	return own
 }
 
 // FormerObjects is what the bucket still has of the file under former names, and is
@@ -101,33 +132,62 @@ func (f *File) FormerObjects() []ObjectRef {
 	return append([]ObjectRef(nil), f.moved...)
 }
 
-// MoveObject renames a published file: the server copies its object, then the old
-// one is deleted.
-func (e *Engine) MoveObject(ctx context.Context, f *File, key string) error {
+// MoveObject renames a published file whose metadata are known: the server copies
+// its object, then the old one is deleted. It replaces the object of victim, or else
+// left, which the bucket still has at key; a version there that another client wrote
+// is kept under another name. After a crash in the middle the next process goes on.
+// What could not be deleted yet is returned.
+func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *File, left *s3.Object) (later []ObjectRef, err error) {
 	from := f.Key()
 	release, err := e.queue.exclusive(ctx, from, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer release()
 	f.mu.Lock()
 	o, meta := *f.object, f.meta
 	f.mu.Unlock()
-	n, err := e.CopyObject(ctx, o, key)
+	if victim != nil {
+		left = victim.Object()
+	}
+	rec := e.moveRecord(o, key, left, meta)
+	if err := e.apply([]journal.Record{rec}); err != nil {
+		return nil, err
+	}
+	props := Properties(&meta, key, rec.Publication)
+	asked := time.Now()
+	n, err := e.replace(ctx, o, key, &props, left)
 	if err != nil {
-		return err
+		return nil, errors.Join(err, e.apply(nil, rec.ID))
 	}
-	if o.HasProps {
-		n.Props, n.HasProps = Properties(&meta, key, o.Props.Meta[metaPublication]), true
-	}
-	rec := journal.Record{ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Delete: []journal.Object{{Key: from, ETag: o.ETag}}}
+	n.Key, n.Size, n.LastModified, n.Props, n.HasProps = key, o.Size, time.Now(), props, true
 	if err := f.Moved(key, &n); err != nil { // what was written meanwhile builds on the new object
-		return err
+		return nil, err
 	}
-	if err := e.journal.Apply([]journal.Record{rec}); err != nil {
-		return err
+	rec = journal.Record{ID: rec.ID, Seq: rec.Seq, NoContent: true, Delete: rec.Delete}
+	if err := e.apply([]journal.Record{rec}); err != nil {
+		return nil, err
 	}
-	return e.deleteNow(ctx, &rec)
+	done, err := e.deleteNow(ctx, &rec, source{o.Key, o.ETag, asked})
+	if !done {
+		later = rec.Delete
+	}
+	return later, err
+}
+
+// moveRecord is the intent to make the object o one at key: the record of a content
+// that is nothing but o, as a later process publishes it.
+func (e *Engine) moveRecord(o s3.Object, key string, replaced *s3.Object, meta Meta) journal.Record {
+	ext := plan.NewExtents(o.Size, plan.Base)
+	rec := journal.Record{
+		ID: journal.NewID(), Seq: e.nextSeq(), Key: key, Extents: ext.List(), Meta: meta, Publication: journal.NewID(),
+		Base:   &journal.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size},
+		Delete: []journal.Object{versionOf(&o, o.Key)},
+	}
+	if replaced != nil {
+		rec.Replaces = replaced.ETag
+	}
+	return rec
 }
 
 // relocate notes that the file's object has another key.
@@ -135,7 +195,11 @@ func (f *File) relocate(key string, o *s3.Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if o != nil && f.object != nil {
-		for _, c := range append([]*content{f.clean}, f.retired...) {
+		known := append([]*content{f.clean}, f.retired...)
+		for _, c := range f.chain { // of an earlier process, a base is in no list
+			known = append(known, c.base)
+		}
+		for _, c := range known {
 			if c != nil && c.remote != nil && c.remote.Object().ETag == f.object.ETag {
 				c.remote.Relocate(*o)
 			}
@@ -165,43 +229,4 @@ func (f *File) Moved(key string, o *s3.Object) error {
 		return f.eng.journal.NoteOpen(head.id, key)
 	}
 	return f.commit()
-}
-
-// CopyObject copies an object on the server, whatever its size. Above 5 GiB it is
-// put together from parts.
-func (e *Engine) CopyObject(ctx context.Context, o s3.Object, key string) (s3.Object, error) {
-	n, err := e.copyObject(ctx, o, key)
-	n.Key, n.Size, n.LastModified = key, o.Size, time.Now()
-	return n, err
-}
-
-func (e *Engine) copyObject(ctx context.Context, o s3.Object, key string) (s3.Object, error) {
-	if o.Size <= plan.MaxPart {
-		return e.bucket.Copy(ctx, o.Key, o.ETag, key, nil, s3.Cond{})
-	}
-	full, err := e.bucket.Head(ctx, o.Key)
-	if err != nil {
-		return s3.Object{}, err
-	}
-	id, err := e.bucket.CreateUpload(ctx, key, full.Props, s3.WithCopies)
-	if err != nil {
-		return s3.Object{}, err
-	}
-	ext := plan.NewExtents(o.Size, plan.Base)
-	pieces := plan.Edit(&ext)
-	parts := make([]s3.Part, len(pieces))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(e.opts.Parallel)
-	for i, p := range pieces {
-		g.Go(func() error {
-			var err error
-			parts[i], err = e.bucket.UploadPartCopy(gctx, key, id, int32(i+1), o.Key, o.ETag, p.Off, p.Len)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		e.abort(key, id)
-		return s3.Object{}, err
-	}
-	return e.bucket.Complete(ctx, key, id, parts, s3.Cond{})
 }

@@ -1,46 +1,110 @@
 package transfer
 
-import "sync"
+import (
+	"sync"
+	"time"
 
-// sender runs part uploads, a bounded number at once, in the order in which they
-// became ready.
+	"s3mount/transfer/plan"
+)
+
+const (
+	// bulkFrom is the size from which a request counts as bulk: its time on the link
+	// is more than the wait for its answer.
+	bulkFrom = 1 << 20
+	// smallAtOnce is how many smaller requests are in flight at once, and copyAtOnce
+	// how many that the server answers by copying.
+	smallAtOnce = 64
+	copyAtOnce  = 16
+)
+
+// kind is what a request costs: time on the link, a wait for the answer, or work of
+// the server.
+type kind uint8
+
+const (
+	bulk kind = iota
+	small
+	copied
+	kinds
+)
+
+// kindOf is that of a request that carries size bytes.
+func kindOf(size int64) kind {
+	if size < bulkFrom {
+		return small
+	}
+	return bulk
+}
+
+// sender runs the requests that carry bytes to the bucket, in the order in which
+// they became ready. As many large ones run at once as fill the link.
 type sender struct {
+	fixed int // large requests at once; 0: as the window says
+
 	mu     sync.Mutex
-	limit  int
-	active int
-	jobs   []partJob
+	window plan.Window
+	lanes  [kinds]lane
 	wg     sync.WaitGroup
 }
 
-// partJob is one part of one content's upload.
-type partJob struct {
-	f *File
-	c *content
-	s *upload
-	n int
+// lane is a line of requests of one kind.
+type lane struct {
+	active int
+	jobs   []sendJob
 }
 
-// submit queues a part.
-func (s *sender) submit(j partJob) {
+type sendJob struct {
+	size int64
+	run  func() bool
+}
+
+// submit queues a request of size bytes; run tells whether they were taken.
+func (s *sender) submit(k kind, size int64, run func() bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.jobs = append(s.jobs, j)
-	s.dispatch()
+	s.lanes[k].jobs = append(s.lanes[k].jobs, sendJob{size, run})
+	s.dispatch(k)
+}
+
+// do runs a request in its turn, and returns when it has ended.
+func (s *sender) do(k kind, size int64, run func() bool) {
+	done := make(chan struct{})
+	s.submit(k, size, func() bool {
+		defer close(done)
+		return run()
+	})
+	<-done
+}
+
+func (s *sender) width(k kind) int {
+	switch {
+	case k == small:
+		return smallAtOnce
+	case k == copied:
+		return copyAtOnce
+	case s.fixed > 0:
+		return s.fixed
+	}
+	return s.window.Width()
 }
 
 // dispatch starts what there is room for. The caller holds s.mu.
-func (s *sender) dispatch() {
-	for s.active < s.limit && len(s.jobs) > 0 {
-		j := s.jobs[0]
-		s.jobs[0] = partJob{}
-		s.jobs = s.jobs[1:]
-		s.active++
+func (s *sender) dispatch(k kind) {
+	l := &s.lanes[k]
+	for l.active < s.width(k) && len(l.jobs) > 0 {
+		j := l.jobs[0]
+		l.jobs[0] = sendJob{}
+		l.jobs = l.jobs[1:]
+		l.active++
 		s.wg.Go(func() {
-			j.f.sendPart(j)
+			taken := j.run()
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.active--
-			s.dispatch()
+			if k == bulk && taken {
+				s.window.Done(time.Now().UnixNano(), j.size, len(l.jobs) > 0)
+			}
+			l.active--
+			s.dispatch(k)
 		})
 	}
 }

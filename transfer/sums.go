@@ -80,14 +80,12 @@ func (s *partSums) get(n int, off, size int64) (crc uint64, ok bool) {
 	return d.crc, ok && d.off == off && d.size == size
 }
 
-// sumOf reads a range and takes its CRC64NVME.
-func sumOf(r io.ReaderAt, off, size int64) (uint64, error) {
+// sumOf takes the CRC64NVME of a body, and goes back to its start.
+func sumOf(body *body) (uint64, error) {
 	h := crc64nvme.New()
-	buf, put := pooled(1 << 20)
-	defer put()
-	_, err := io.CopyBuffer(onlyWriter{h}, io.NewSectionReader(r, off, size), buf)
+	_, err := body.WriteTo(h)
+	if err == nil {
+		_, err = body.Seek(0, io.SeekStart)
+	}
 	return h.Sum64(), err
 }
-
-// onlyWriter hides every method but Write, so that io.CopyBuffer uses the buffer.
-type onlyWriter struct{ io.Writer }

@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
+	"s3mount/transfer/journal"
 	"testing"
 
 	"github.com/minio/crc64nvme"
@@ -70,9 +72,27 @@ func TestSumsAreThoseOfTheBytes(t *testing.T) {
 }
 
 func TestSumOf(t *testing.T) {
+	j, err := journal.Open(journal.Options{Dir: t.TempDir(), AllowVolatile: true, SpoolLimit: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	spool, err := j.Spool.Create("x")
+	if err != nil {
+		t.Fatal(err)
+	}
 	data := writePattern(1, 3<<20)
-	got, err := sumOf(bytes.NewReader(data), 5, 2<<20)
+	if _, err := spool.WriteAt(data, 0); err != nil {
+		t.Fatal(err)
+	}
+	body := (&content{spool: spool}).body(5, 2<<20)
+	defer spool.Unref()
+	defer body.Close()
+	got, err := sumOf(body)
 	if want := crc64nvme.Checksum(data[5 : 5+2<<20]); got != want || err != nil {
 		t.Errorf("%x, %v, want %x", got, err, want)
+	}
+	if again, err := io.ReadAll(body); !bytes.Equal(again, data[5:5+2<<20]) || err != nil {
+		t.Errorf("%d bytes, %v after the sum", len(again), err)
 	}
 }

@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"s3mount/internal/s3"
@@ -44,8 +43,11 @@ type part struct {
 	dirty  bool // written to since it was sent
 	size   int64
 	etag   string
+	sum    s3.Sum // as the store compared it
 	crc    uint64
 	misses int
+	again  time.Time   // while it waits for its next try
+	timer  *time.Timer // that ends the wait
 }
 
 func (e *Engine) newUpload(key string, replaces *s3.Object, meta Meta, pieces []plan.Piece) *upload {
@@ -102,6 +104,7 @@ func (f *File) advance(c *content) {
 			return
 		}
 		c.stream = f.eng.newUpload(f.key, f.object, f.meta, nil)
+		c.stream.layout = f.eng.layoutOf(c)
 		c.stream.starting = true
 		s := c.stream // an unlink may take it away before the goroutine runs
 		f.eng.queue.wg.Go(func() { f.startStream(c, s) })
@@ -122,7 +125,24 @@ func (f *File) advance(c *content) {
 
 func (f *File) queuePart(c *content, s *upload, n int) {
 	s.part(n).state = partQueued
-	f.eng.sender.submit(partJob{f, c, s, n})
+	f.submitPart(partJob{c, s, n})
+}
+
+// partJob is one part of one content's upload.
+type partJob struct {
+	c *content
+	s *upload
+	n int
+}
+
+// submitPart puts a part in line. The caller holds f.mu.
+func (f *File) submitPart(j partJob) {
+	span, _ := j.s.span(j.n, j.c.ext.Size())
+	k := kindOf(span.Len)
+	if span.Copy {
+		k = copied
+	}
+	f.eng.sender.submit(k, span.Len, func() bool { return f.sendPart(j) })
 }
 
 // startStream creates the upload of a file that is still being written.
@@ -147,7 +167,7 @@ func (f *File) startStream(c *content, s *upload) {
 
 // create journals the intent, creates the upload, and journals its ID.
 func (f *File) create(ctx context.Context, c *content, s *upload) error {
-	if err := f.saveUpload(c); err != nil {
+	if err := f.saveUpload(c, s.key); err != nil {
 		return err
 	}
 	var opts []s3.UploadOption
@@ -156,6 +176,9 @@ func (f *File) create(ctx context.Context, c *content, s *upload) error {
 	}
 	id, err := f.eng.bucket.CreateUpload(ctx, s.key, Properties(&s.meta, s.key, c.born), opts...)
 	if err != nil {
+		if retryable(err) || errors.Is(err, context.Canceled) { // it may be there all the same
+			err = errors.Join(err, f.eng.noteLost(s.key))
+		}
 		return err
 	}
 	f.mu.Lock()
@@ -166,11 +189,12 @@ func (f *File) create(ctx context.Context, c *content, s *upload) error {
 		f.eng.abort(s.key, id)
 		return context.Canceled
 	}
-	return f.saveUpload(c)
+	return f.saveUpload(c, "")
 }
 
-// sendPart uploads one part and says how it went to whom it concerns.
-func (f *File) sendPart(j partJob) {
+// sendPart uploads one part and says how it went to whom it concerns, and whether
+// the bucket has it.
+func (f *File) sendPart(j partJob) bool {
 	c, s := j.c, j.s
 	f.mu.Lock()
 	p := s.part(j.n)
@@ -179,37 +203,40 @@ func (f *File) sendPart(j partJob) {
 		p.state = partIdle
 		f.cond.Broadcast()
 		f.mu.Unlock()
-		return
+		return false
+	}
+	if !span.Copy && c.left(span.Off, span.Len) {
+		s.err = ErrUploadLost
+		p.state = partIdle
+		f.cond.Broadcast()
+		f.mu.Unlock()
+		return false
 	}
 	p.state, p.dirty, p.size = partSending, false, span.Len
+	p.again, p.timer = time.Time{}, nil
 	crc, known := c.sums.get(j.n, span.Off, span.Len)
 	known = known && s.pieces == nil
-	src, spool, base := io.ReaderAt(zeros{}), c.spool, c.baseObject()
+	base := c.baseObject()
 	if c.done != nil {
 		base = c.done
 	}
-	if spool != nil {
-		spool.Ref()
-		src = spool
-	}
+	body := c.body(span.Off, span.Len)
 	f.mu.Unlock()
 	var sent s3.Part
 	var err error
 	if span.Copy {
-		sent, err = f.eng.bucket.UploadPartCopy(s.ctx, s.key, s.id, int32(j.n), base.Key, base.ETag, span.Off, span.Len)
+		sent, err = f.eng.bucket.UploadPartCopy(s.ctx, s.key, s.id, int32(j.n), *base, span.Off, span.Len)
 	} else {
 		if !known {
-			crc, err = sumOf(src, span.Off, span.Len)
+			crc, err = sumOf(body)
 		}
 		if err == nil {
-			body := io.NewSectionReader(src, span.Off, span.Len)
 			sent, err = f.eng.bucket.UploadPart(s.ctx, s.key, s.id, int32(j.n), body, span.Len, f.partCRC(s, &crc))
 		}
 	}
-	if spool != nil {
-		spool.Unref()
-	}
+	body.Close()
 	f.partSent(j, p, sent, crc, err)
+	return err == nil
 }
 
 // partCRC leaves the checksum out of uploads with copied parts, which
@@ -226,7 +253,9 @@ func (f *File) partSent(j partJob, p *part, sent s3.Part, crc uint64, err error)
 	defer f.mu.Unlock()
 	defer f.cond.Broadcast()
 	if err == nil {
-		p.state, p.etag, p.crc, p.misses = partSent, sent.ETag, crc, 0
+		p.state, p.etag, p.sum, p.crc, p.misses = partSent, sent.ETag, sent.Sum, crc, 0
+		f.eng.signalFreed() // it may leave the spool
+		f.lastErr = nil
 		return
 	}
 	p.state = partIdle
@@ -240,7 +269,12 @@ func (f *File) partSent(j partJob, p *part, sent s3.Part, crc uint64, err error)
 	p.misses++
 	p.state = partQueued
 	f.lastErr = err
-	time.AfterFunc(backoff(p.misses), func() { f.eng.sender.submit(j) })
+	p.again = time.Now().Add(backoff(p.misses))
+	p.timer = time.AfterFunc(backoff(p.misses), func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.submitPart(j)
+	})
 }
 
 // sendRest sends every part that the bucket does not have as it is now, and waits
@@ -289,7 +323,7 @@ func (s *upload) list(size int64) []s3.Part {
 		p := s.parts[n]
 		part := s3.Part{Number: int32(n), ETag: p.etag, Size: p.size}
 		if s.pieces == nil {
-			part.CRC64NVME = &p.crc
+			part.CRC64NVME, part.Sum = &p.crc, p.sum
 		}
 		out = append(out, part)
 	}
@@ -298,6 +332,10 @@ func (s *upload) list(size int64) []s3.Part {
 
 // abandon gives an upload up. The caller holds f.mu.
 func (f *File) abandon(c *content) {
+	if u := c.orphan; u != nil {
+		c.orphan = nil
+		f.eng.queue.wg.Go(func() { f.eng.abort(u.Key, u.ID) })
+	}
 	s := c.stream
 	if s == nil {
 		return
@@ -316,14 +354,6 @@ func (e *Engine) abort(key, id string) {
 	if err := e.bucket.Abort(ctx, key, id); err != nil {
 		e.log.Warn("cannot abort an upload; `s3mount uploads` lists it", "key", key, "upload", id, "err", err)
 	}
-}
-
-// zeros is an endless file of zeros: the bytes of a content without a spool file.
-type zeros struct{}
-
-func (zeros) ReadAt(p []byte, off int64) (int, error) {
-	clear(p)
-	return len(p), nil
 }
 
 func retryable(err error) bool {

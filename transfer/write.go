@@ -28,12 +28,15 @@ func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if c.left(off, int64(len(p))) { // since the room was reserved
+		return 0, ErrOverflowed
+	}
 	if size := c.ext.Size(); off > size {
 		c.sums.forget(size, off)
 	}
 	c.ext.Set(off, int64(len(p)), plan.Data)
 	f.touched(c, off, int64(len(p)))
-	c.sums.add(f.eng.layout, p, off)
+	c.sums.add(f.eng.layoutOf(c), p, off)
 	f.advance(c)
 	return len(p), nil
 }
@@ -41,6 +44,7 @@ func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 // touched notes that [off, off+n) changed. The caller holds f.mu.
 func (f *File) touched(c *content, off, n int64) {
 	c.changes++
+	c.kept.forget(f.eng.layoutOf(c), off, off+n)
 	f.meta.MtimeNS, f.timed = now(), false
 	if c.base != nil && !c.ext.Has(0, c.ext.Size(), plan.Base) {
 		c.base = nil
@@ -68,6 +72,17 @@ func (f *File) writable(ctx context.Context, off, n int64) (*content, error) {
 			f.mu.Unlock()
 			continue
 		}
+		if off < c.sealed {
+			f.mu.Unlock()
+			if err := f.unseal(c); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if c.left(off, n) {
+			f.mu.Unlock()
+			return nil, ErrOverflowed
+		}
 		need := n
 		for _, x := range c.ext.Range(off, n) {
 			if x.Kind == plan.Data {
@@ -77,7 +92,7 @@ func (f *File) writable(ctx context.Context, off, n int64) (*content, error) {
 		spool := c.spool
 		c.inflight++
 		f.mu.Unlock()
-		if err := f.eng.reserve(ctx, spool, need); err != nil {
+		if err := f.eng.reserve(ctx, f, spool, need); err != nil {
 			f.mu.Lock()
 			c.inflight--
 			f.cond.Broadcast()
@@ -91,6 +106,7 @@ func (f *File) writable(ctx context.Context, off, n int64) (*content, error) {
 // openContent is the content that may be written in place; a frozen head gets one
 // on top. The caller holds f.mu.
 func (f *File) openContent() (*content, error) {
+	f.noteWriter()
 	c := f.head()
 	if !c.frozen {
 		return c, nil
@@ -110,8 +126,17 @@ func (f *File) settled(pick func() (*content, error)) (*content, error) {
 		for c.inflight > 0 {
 			f.cond.Wait()
 		}
-		if !c.frozen {
+		if c.frozen {
+			continue
+		}
+		if c.sealed == 0 {
 			return c, nil
+		}
+		f.mu.Unlock()
+		err = f.unseal(c)
+		f.mu.Lock()
+		if err != nil {
+			return nil, err
 		}
 	}
 }
@@ -148,7 +173,8 @@ func (f *File) makeSpool(c *content) error {
 	return err
 }
 
-// Truncate cuts the file, or extends it with a hole.
+// Truncate cuts the file, or extends it with a hole. To the size that it has: nothing
+// changes.
 func (f *File) Truncate(ctx context.Context, size int64) error {
 	if size > f.eng.layout.MaxSize() {
 		return ErrTooBig
@@ -158,7 +184,20 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 	if size == f.head().ext.Size() {
 		return nil
 	}
+	return f.resize(size)
+}
+
+// Clear makes the file empty, as O_TRUNC does: one that is empty gets a new time.
+func (f *File) Clear(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.resize(0)
+}
+
+// resize sets the size. The caller holds f.mu.
+func (f *File) resize(size int64) error {
 	c, err := f.settled(func() (*content, error) {
+		f.noteWriter()
 		if last := f.head(); size == 0 && last.frozen {
 			return f.push(&content{id: journal.NewID(), born: journal.NewID()}) // nothing of the old version stays
 		}
@@ -167,7 +206,13 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 	if err != nil {
 		return err
 	}
+	if part := f.eng.layoutOf(c).At(size); size > 0 {
+		if from, n := f.eng.layoutOf(c).Part(part); c.left(from, min(n, size-from)) && size > from {
+			return ErrOverflowed // the part would have to be sent again, shorter
+		}
+	}
 	old, held := c.ext.Size(), c.ext.Bytes(plan.Data)
+	f.announce(c, size)
 	c.ext.Truncate(size)
 	if size < old && c.spool != nil {
 		if err := c.spool.Truncate(size); err != nil {
@@ -180,10 +225,31 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 	return nil
 }
 
+// announce notes that the file will have size bytes. It counts before the first byte
+// only, since later the parts have their places.
+func (f *File) announce(c *content, size int64) {
+	if f.eng.layout.Fixed == 0 && !c.frozen && c.stream == nil && c.scratch() && c.ext.Bytes(plan.Data) == 0 {
+		c.hint = max(c.hint, size)
+	}
+}
+
+// layoutOf is where the parts of a content begin when it is streamed.
+func (e *Engine) layoutOf(c *content) plan.Layout {
+	l := e.layout
+	l.Hint = c.hint
+	return l
+}
+
 // Allocate makes the file reach to off+n; keepSize leaves its size alone. Room is
 // taken when bytes are written.
 func (f *File) Allocate(ctx context.Context, off, n int64, keepSize bool) error {
-	if keepSize || off+n <= f.Size() {
+	if keepSize {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.announce(f.head(), off+n)
+		return nil
+	}
+	if off+n <= f.Size() {
 		return nil
 	}
 	return f.Truncate(ctx, off+n)
@@ -200,6 +266,9 @@ func (f *File) PunchHole(ctx context.Context, off, n int64) error {
 	c, err := f.settled(f.openContent)
 	if err != nil {
 		return err
+	}
+	if c.left(off, n) {
+		return ErrOverflowed
 	}
 	if c.spool != nil {
 		if err := c.spool.Punch(off, n); err != nil {

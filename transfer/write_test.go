@@ -435,3 +435,20 @@ func TestSpoolFull(t *testing.T) {
 		g.has("four", nil)
 	})
 }
+
+// A file that streamed, and is empty in the end.
+func TestStreamCutToNothing(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.create("k")
+		g.write(f, writePattern(1, 24<<20), 0)
+		synctest.Wait()
+		if err := f.Truncate(context.Background(), 0); err != nil {
+			t.Fatal(err)
+		}
+		g.closeFile(f)
+		g.wait()
+		g.has("k", nil)
+		g.keys("k")
+		g.idle()
+	})
+}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -27,8 +29,8 @@ func newClient(rec record) *client {
 // errGone means that the mount's process ended without a word.
 var errGone = errors.New("the process of the mount is gone")
 
-func (c *client) call(ctx context.Context, method, path string, out any) error {
-	finish, err := c.ask(ctx, method, path, out)
+func (c *client) call(ctx context.Context, method, path string, in, out any) error {
+	finish, err := c.ask(ctx, method, path, in, out)
 	if err != nil {
 		return err
 	}
@@ -36,9 +38,17 @@ func (c *client) call(ctx context.Context, method, path string, out any) error {
 }
 
 // ask returns when the mount has begun to answer, and finish when it has
-// answered.
-func (c *client) ask(ctx context.Context, method, path string, out any) (finish func() error, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://mount"+path, nil)
+// answered. in, when not nil, goes along.
+func (c *client) ask(ctx context.Context, method, path string, in, out any) (finish func() error, err error) {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://mount"+path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +58,7 @@ func (c *client) ask(ctx context.Context, method, path string, out any) (finish 
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		return nil, fmt.Errorf("the mount at %s answers %s", c.rec.Mountpoint, resp.Status)
+		return nil, &problem{cause: fmt.Sprintf("the mount at %s does not understand this command (%s)", c.rec.Mountpoint, resp.Status), remedy: "its s3mount is " + c.rec.Version + ", mount again with this one"}
 	}
 	return func() error {
 		defer resp.Body.Close()
@@ -67,24 +77,45 @@ func gone(ctx context.Context, err error) error {
 	return fmt.Errorf("%w (%v)", errGone, err)
 }
 
-func (c *client) status(ctx context.Context) (mountStatus, error) {
+// status is what is not in the bucket below a path; with failing, only files that
+// have an error are listed.
+func (c *client) status(ctx context.Context, path string, failing bool) (mountStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	query := "?path=" + url.QueryEscape(path)
+	if failing {
+		query += "&only=failing"
+	}
 	var st mountStatus
-	err := c.call(ctx, http.MethodGet, "/status", &st)
+	err := c.call(ctx, http.MethodGet, "/status"+query, nil, &st)
 	return st, err
 }
 
-// wait returns when what is below the path is in the bucket.
-func (c *client) wait(ctx context.Context, path string) error {
-	var o outcome
-	if err := c.call(ctx, http.MethodPost, "/wait?path="+url.QueryEscape(path), &o); err != nil {
-		return err
+// wait returns when what is below the path is in the bucket, or cannot be.
+func (c *client) wait(ctx context.Context, path string) (waited, error) {
+	var w waited
+	err := c.call(ctx, http.MethodPost, "/wait?path="+url.QueryEscape(path), nil, &w)
+	return w, err
+}
+
+// order asks for something to be done at a path.
+func (c *client) order(ctx context.Context, what, path string) (files int, err error) {
+	var a answered
+	if err := c.call(ctx, http.MethodPost, "/"+what+"?path="+url.QueryEscape(path), nil, &a); err != nil {
+		return 0, goneProblem(c.rec, err)
 	}
-	if o.Error != "" {
-		return &problem{cause: o.Error, remedy: fmt.Sprintf("%s, see: s3mount status %s", notYet(o.FilesLeft), c.rec.Mountpoint)}
+	return a.Files, a.problem()
+}
+
+// problem is the error that was answered, nil when there was none.
+func (a *answered) problem() error {
+	switch {
+	case a.Error == "":
+		return nil
+	case a.Remedy == "":
+		return errors.New(a.Error)
 	}
-	return nil
+	return &problem{cause: a.Error, remedy: a.Remedy}
 }
 
 func notYet(files int) string {
@@ -98,7 +129,7 @@ func notYet(files int) string {
 // wait when it has ended.
 func (c *client) watchEnd(ctx context.Context) (wait func() (outcome, error), err error) {
 	var o outcome
-	finish, err := c.ask(ctx, http.MethodGet, "/end", &o)
+	finish, err := c.ask(ctx, http.MethodGet, "/end", nil, &o)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"s3mount/cache/disk"
 	"s3mount/internal/s3"
 )
 
@@ -14,6 +15,8 @@ type mountConfig struct {
 	S3         s3.Config
 
 	CacheDir     string        // absolute, exists, writable
+	SpoolSize    int64         // bytes of files that are not in the bucket yet; 0: by the free disk
+	CacheSize    int64         // bytes of blocks on disk; 0: none, -1: by the free disk
 	Memory       int64         // bytes, for every buffer of reads and writes
 	ReadaheadMax int64         // bytes a stream may be ahead; 0: the engine chooses
 	ListTTL      time.Duration // how long a listing is believed
@@ -38,7 +41,9 @@ func (c mountConfig) target() target { return target{c.Bucket, c.Prefix} }
 
 // Limits of flags.
 const (
-	minMemory   = 64 << 20
-	minPartSize = 5 << 20 // S3's own
-	maxPartSize = 5 << 30
+	minMemory    = 64 << 20
+	minSpoolSize = 128 << 20
+	minCacheSize = disk.MinLimit
+	minPartSize  = 5 << 20 // S3's own
+	maxPartSize  = 5 << 30
 )

@@ -11,41 +11,45 @@ import (
 	"time"
 )
 
-// PendingFile is a file whose content is not in the bucket yet.
-type PendingFile struct {
-	Path  string `json:"path"`  // below the mountpoint, with slashes
-	State string `json:"state"` // "open", "waiting", "uploading", "failed"
-	Size  int64  `json:"size"`  // bytes
-	Done  int64  `json:"done"`  // bytes of it that the server has
-	Error string `json:"error,omitempty"`
-}
-
-// mountStatus is what `s3mount status --json` prints for each mount.
-type mountStatus struct {
-	record
-	State     string        `json:"state"` // "mounted", "draining", "ended"
-	FilesLeft int           `json:"files_left"`
-	BytesLeft int64         `json:"bytes_left"`
-	Files     []PendingFile `json:"files"`
-}
-
 // outcome is how a mount ended.
 type outcome struct {
 	FilesLeft int    `json:"files_left"`
+	BytesLeft int64  `json:"bytes_left"`
 	Error     string `json:"error,omitempty"`
+}
+
+// answered is the answer to what was asked to be done.
+type answered struct {
+	Files  int    `json:"files"` // that it concerns
+	Error  string `json:"error,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
 }
 
 // controlled is what the control socket needs of a session.
 type controlled interface {
-	Pending() []PendingFile
-	Wait(ctx context.Context, path string) error
+	Backlog(path string) backlog
+	Wait(ctx context.Context, path string) waited
+	Retry(ctx context.Context, path string) (files int, err error)
+	Cancel(ctx context.Context, path string) error
+	Owned() owned
+	Uploads(ctx context.Context, o sweep) ([]uploadStatus, error)
+	caching
 }
 
 // control answers the other commands on a unix socket with JSON over HTTP:
-// GET /status, POST /wait?path=P (answers when it is in the bucket), and
-// GET /end (begins to answer at once, and ends when the mount has ended, with
-// how: who unmounts asks before, since the end may come at once). Whoever may open the
-// socket owns the mount; no other check is made.
+//
+//	GET  /status?path=P    what is not in the bucket at P or below it
+//	POST /wait?path=P      answers when it is in the bucket, or cannot be
+//	POST /retry?path=P     tries now
+//	POST /cancel?path=P    gives up one file
+//	GET  /owned            the uploads of this mount
+//	POST /uploads          lists unfinished uploads, and aborts orphans
+//	     /cache, /warm     see controlcache.go
+//	GET  /end              begins to answer at once, and ends when the mount has ended,
+//	                       with how: who unmounts asks before, since the end may come
+//	                       at once
+//
+// Whoever may open the socket owns the mount; no other check is made.
 type control struct {
 	rec     record
 	session controlled
@@ -74,7 +78,12 @@ func listenControl(rec record, s controlled) (*control, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", c.serveStatus)
 	mux.HandleFunc("POST /wait", c.serveWait)
+	mux.HandleFunc("POST /retry", c.serveRetry)
+	mux.HandleFunc("POST /cancel", c.serveCancel)
+	mux.HandleFunc("GET /owned", c.serveOwned)
+	mux.HandleFunc("POST /uploads", c.serveUploads)
 	mux.HandleFunc("GET /end", c.serveEnd)
+	c.routeCache(mux)
 	c.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		defer close(c.served)
@@ -103,26 +112,34 @@ func (c *control) finish(o outcome) {
 	<-c.served
 }
 
-func (c *control) status() mountStatus {
+func (c *control) status(path string) mountStatus {
 	c.mu.Lock()
 	st := mountStatus{record: c.rec, State: c.mu.state}
 	c.mu.Unlock()
-	st.Files = c.session.Pending()
-	if st.Files == nil {
-		st.Files = []PendingFile{}
-	}
-	st.FilesLeft = len(st.Files)
-	for _, f := range st.Files {
-		st.BytesLeft += max(f.Size-f.Done, 0)
-	}
+	st.backlog = c.session.Backlog(path)
 	return st
 }
 
-func (c *control) serveStatus(w http.ResponseWriter, r *http.Request) { answer(w, c.status()) }
+// serveStatus leaves the files without an error out when it is asked to: a card has
+// many, and who shows progress asks often.
+func (c *control) serveStatus(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	st := c.status(q.Get("path"))
+	if q.Get("only") == "failing" {
+		failing := []PendingFile{}
+		for _, f := range st.Files {
+			if f.Error != "" {
+				failing = append(failing, f)
+			}
+		}
+		st.Files = failing
+	}
+	answer(w, st)
+}
 
-func (c *control) serveWait(w http.ResponseWriter, r *http.Request) {
+// until is the context of a request, which also ends with the mount.
+func (c *control) until(r *http.Request) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
 	go func() {
 		select {
 		case <-c.ended:
@@ -130,11 +147,51 @@ func (c *control) serveWait(w http.ResponseWriter, r *http.Request) {
 		case <-ctx.Done():
 		}
 	}()
-	if err := c.session.Wait(ctx, r.URL.Query().Get("path")); err != nil {
-		answer(w, outcome{FilesLeft: len(c.session.Pending()), Error: oneLine(explain(err))})
+	return ctx, cancel
+}
+
+func (c *control) serveWait(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := c.until(r)
+	defer cancel()
+	answer(w, c.session.Wait(ctx, r.URL.Query().Get("path")))
+}
+
+func (c *control) serveRetry(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := c.until(r)
+	defer cancel()
+	files, err := c.session.Retry(ctx, r.URL.Query().Get("path"))
+	answer(w, answeredBy(files, err))
+}
+
+func (c *control) serveCancel(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := c.until(r)
+	defer cancel()
+	answer(w, answeredBy(1, c.session.Cancel(context.WithoutCancel(ctx), r.URL.Query().Get("path"))))
+}
+
+func answeredBy(files int, err error) answered {
+	var p *problem
+	switch {
+	case err == nil:
+		return answered{Files: files}
+	case errors.As(err, &p):
+		return answered{Error: oneLine(p.cause), Remedy: oneLine(p.remedy)}
+	}
+	return answered{Error: oneLine(err.Error()), Remedy: remedyOf(err)}
+}
+
+func (c *control) serveOwned(w http.ResponseWriter, _ *http.Request) { answer(w, c.session.Owned()) }
+
+func (c *control) serveUploads(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := c.until(r)
+	defer cancel()
+	var o sweep
+	if err := json.NewDecoder(r.Body).Decode(&o); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	answer(w, outcome{})
+	list, err := c.session.Uploads(ctx, o)
+	answer(w, uploadsAnswer{Uploads: list, answered: answeredBy(len(list), err)})
 }
 
 func (c *control) serveEnd(w http.ResponseWriter, r *http.Request) {

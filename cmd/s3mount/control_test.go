@@ -5,39 +5,70 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"s3mount/transfer"
+	"s3mount/transfer/journal"
 )
 
 // fakeSession is a session with one file that is uploaded when it is told.
 type fakeSession struct {
+	caching  // nil: none of these tests asks for it
 	uploaded chan struct{}
 	err      error
+	asked    []string
 }
 
-func (f *fakeSession) Pending() []PendingFile {
+func (f *fakeSession) Backlog(path string) backlog {
 	select {
 	case <-f.uploaded:
-		return nil
+		return backlog{Files: []PendingFile{}}
 	default:
-		return []PendingFile{{Path: "day1/a.mov", State: "uploading", Size: 100, Done: 40}}
+		return backlog{
+			totals: totals{FilesLeft: 1, BytesLeft: 60},
+			Files:  []PendingFile{{Path: "day1/a.mov", State: "uploading", Size: 100, BytesTotal: 100, BytesDone: 40}},
+		}
 	}
 }
 
-func (f *fakeSession) Wait(ctx context.Context, path string) error {
+func (f *fakeSession) Wait(ctx context.Context, path string) waited {
 	if !strings.HasPrefix("day1/a.mov", path) {
-		return nil
+		return waited{}
 	}
 	select {
 	case <-f.uploaded:
-		return f.err
+		if f.err != nil {
+			return waited{Error: f.err.Error(), Remedy: "ask"}
+		}
+		return waited{}
 	case <-ctx.Done():
-		return ctx.Err()
+		return waited{backlog: f.Backlog(path), Error: "ended"}
 	}
+}
+
+func (f *fakeSession) Retry(_ context.Context, path string) (int, error) {
+	f.asked = append(f.asked, "retry "+path)
+	return 3, f.err
+}
+
+func (f *fakeSession) Cancel(_ context.Context, path string) error {
+	f.asked = append(f.asked, "cancel "+path)
+	return f.err
+}
+
+func (f *fakeSession) Owned() owned {
+	return owned{Bucket: "b", Keys: []string{"k"}, Uploads: []journal.Upload{{Key: "k", ID: "i"}}}
+}
+
+func (f *fakeSession) Uploads(_ context.Context, o sweep) ([]uploadStatus, error) {
+	return []uploadStatus{{Key: "k", Aborted: o.Abort && o.OlderThan == time.Hour}}, f.err
 }
 
 // testRegistry is a registry of the test's own; the socket's path is short.
@@ -76,21 +107,24 @@ func TestControl(t *testing.T) {
 	s := &fakeSession{uploaded: make(chan struct{})}
 	ctl, c := startControl(t, testRegistry(t), "/m", s)
 
-	st, err := c.status(t.Context())
+	st, err := c.status(t.Context(), "", false)
 	if err != nil || st.State != "mounted" || st.FilesLeft != 1 || st.BytesLeft != 60 || st.Mountpoint != "/m" {
 		t.Errorf("status = %+v, %v", st, err)
 	}
-	if err := c.wait(t.Context(), "other"); err != nil {
-		t.Errorf("wait for what is there: %v", err)
+	if st, err := c.status(t.Context(), "", true); err != nil || st.FilesLeft != 1 || len(st.Files) != 0 {
+		t.Errorf("failing files = %+v, %v, want none of one", st, err)
+	}
+	if w, err := c.wait(t.Context(), "other"); err != nil || w.problem(place{}) != nil {
+		t.Errorf("wait for what is there: %+v, %v", w, err)
 	}
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := c.wait(short, ""); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.wait(short, ""); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("wait with a time limit: %v", err)
 	}
 
 	waited := make(chan error, 1)
-	go func() { waited <- c.wait(context.Background(), "day1") }()
+	go func() { waited <- waitFor(c, "day1") }()
 	end, err := c.watchEnd(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -100,14 +134,14 @@ func TestControl(t *testing.T) {
 		t.Errorf("wait: %v", err)
 	}
 	ctl.setState("draining")
-	if st, _ := c.status(t.Context()); st.State != "draining" || st.FilesLeft != 0 {
+	if st, _ := c.status(t.Context(), "", false); st.State != "draining" || st.FilesLeft != 0 {
 		t.Errorf("status = %+v, want draining and nothing left", st)
 	}
-	ctl.finish(outcome{FilesLeft: 3, Error: "e"})
-	if o, err := end(); err != nil || o != (outcome{3, "e"}) {
+	ctl.finish(outcome{FilesLeft: 3, BytesLeft: 7, Error: "e"})
+	if o, err := end(); err != nil || o != (outcome{3, 7, "e"}) {
 		t.Errorf("end = %+v, %v", o, err)
 	}
-	if _, err := c.status(t.Context()); !errors.Is(err, errGone) {
+	if _, err := c.status(t.Context(), "", false); !errors.Is(err, errGone) {
 		t.Errorf("status after the end: %v, want errGone", err)
 	}
 }
@@ -117,8 +151,71 @@ func TestControlWaitFails(t *testing.T) {
 	close(s.uploaded)
 	ctl, c := startControl(t, testRegistry(t), "/m", s)
 	defer ctl.finish(outcome{})
-	if err := c.wait(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "denied") {
+	if err := waitFor(c, ""); err == nil || err.Error() != "denied: ask" {
 		t.Errorf("wait = %v, want denied", err)
+	}
+}
+
+func waitFor(c *client, path string) error {
+	w, err := c.wait(context.Background(), path)
+	if err != nil {
+		return err
+	}
+	return w.problem(place{rec: c.rec})
+}
+
+func TestControlSteers(t *testing.T) {
+	s := &fakeSession{}
+	ctl, c := startControl(t, testRegistry(t), "/m", s)
+	defer ctl.finish(outcome{})
+	if n, err := c.order(t.Context(), "retry", "a b"); n != 3 || err != nil {
+		t.Errorf("retry = %d, %v", n, err)
+	}
+	if _, err := c.order(t.Context(), "cancel", "x?y&z"); err != nil {
+		t.Errorf("cancel: %v", err)
+	}
+	if got := strings.Join(s.asked, ", "); got != "retry a b, cancel x?y&z" {
+		t.Errorf("asked for %q", got)
+	}
+	if o, err := c.owned(t.Context()); err != nil || len(o.Uploads) != 1 || o.Uploads[0].ID != "i" || o.Keys[0] != "k" {
+		t.Errorf("owned = %+v, %v", o, err)
+	}
+	if u, err := c.uploads(t.Context(), sweep{Abort: true, OlderThan: time.Hour}); err != nil || len(u) != 1 || !u[0].Aborted {
+		t.Errorf("uploads = %+v, %v", u, err)
+	}
+	s.err = &problem{cause: "open", remedy: "close it"}
+	if _, err := c.order(t.Context(), "cancel", "x"); err == nil || err.Error() != "open: close it" {
+		t.Errorf("cancel = %v", err)
+	}
+}
+
+func TestWaitTellsWhatIsLeft(t *testing.T) {
+	file := func(state string) PendingFile {
+		return PendingFile{Path: state + ".mov", State: state, Error: "why", Remedy: "do this"}
+	}
+	for _, tt := range []struct {
+		w    waited
+		want string
+		code int
+	}{
+		{w: waited{}},
+		{waited{Error: "e"}, "e: see: s3mount status /m", 0},
+		{waited{backlog: backlog{Files: []PendingFile{file("writing"), file("failed"), file("failed")}}, Error: "e"},
+			"failed.mov (and 1 other) cannot be sent: why: do this", 0},
+		{waited{backlog: backlog{Files: []PendingFile{file("writing")}}},
+			"writing.mov is still open for writing and not safe; all else is in the bucket: close it in the program that writes it, then wait again", exitOpen},
+	} {
+		err := tt.w.problem(place{rec: record{Mountpoint: "/m"}})
+		if tt.want == "" {
+			if err != nil {
+				t.Errorf("%+v: %v, want none", tt.w, err)
+			}
+			continue
+		}
+		var p *problem
+		if !errors.As(err, &p) || p.Error() != tt.want || p.code != tt.code {
+			t.Errorf("%+v: %v, want %q with code %d", tt.w, err, tt.want, tt.code)
+		}
 	}
 }
 
@@ -127,7 +224,7 @@ func TestEndInterruptsWait(t *testing.T) {
 	s := &fakeSession{uploaded: make(chan struct{})}
 	ctl, c := startControl(t, testRegistry(t), "/m", s)
 	waited := make(chan error, 1)
-	go func() { waited <- c.wait(context.Background(), "") }()
+	go func() { waited <- waitFor(c, "") }()
 	time.Sleep(20 * time.Millisecond)
 	ctl.finish(outcome{FilesLeft: 1})
 	select {
@@ -199,20 +296,80 @@ func TestRegistryIsPrivate(t *testing.T) {
 	}
 }
 
-// TestStatusJSON fixes the names that other tools rely on.
-func TestStatusJSON(t *testing.T) {
-	st := mountStatus{record: record{Mountpoint: "/m", Bucket: "b", PID: 1}, State: "mounted", FilesLeft: 1, BytesLeft: 2,
-		Files: []PendingFile{{Path: "a", State: "waiting", Size: 2}}}
-	b, err := json.Marshal(st)
+// TestStatusIsDocumented holds docs/STATUS.md against what is printed: the names of
+// all fields, and of all states.
+func TestStatusIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/STATUS.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"mountpoint":"/m"`, `"bucket":"b"`, `"pid":1`, `"state":"mounted"`, `"files_left":1`, `"bytes_left":2`, `"files":[{"path":"a","state":"waiting","size":2,"done":0}]`} {
-		if !bytes.Contains(b, []byte(want)) {
-			t.Errorf("%s lacks %s", b, want)
+	now, eta := time.Now(), int64(1)
+	st := mountStatus{
+		record: record{Prefix: "p", Endpoint: "e"}, State: "mounted",
+		backlog: backlog{
+			totals: totals{OfflineSince: &now, ETASeconds: &eta},
+			Files:  []PendingFile{{Error: "e", Remedy: "r", NextTry: &now}},
+		},
+	}
+	up := uploadStatus{Owner: "o", Error: "e"}
+	var fields []string
+	for _, v := range []any{st, st.Files[0], up} {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m map[string]any
+		if err := json.Unmarshal(raw, &m); err != nil {
+			t.Fatal(err)
+		}
+		fields = append(fields, slices.Sorted(maps.Keys(m))...)
+	}
+	for _, name := range fields {
+		if !bytes.Contains(doc, []byte("| `"+name+"` |")) {
+			t.Errorf("docs/STATUS.md lacks %s", name)
 		}
 	}
-	if err := printStatus(io.Discard, st); err != nil {
-		t.Error(err)
+	documented := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllSubmatch(doc, -1)
+	for _, m := range documented {
+		name := string(m[1])
+		if !slices.Contains(fields, name) && !slices.Contains(states, transfer.State(name)) {
+			t.Errorf("docs/STATUS.md has %s, which is not printed", name)
+		}
+	}
+	for _, s := range states {
+		if !bytes.Contains(doc, []byte("| `"+string(s)+"` |")) {
+			t.Errorf("docs/STATUS.md lacks the state %s", s)
+		}
+	}
+}
+
+var states = []transfer.State{
+	transfer.StateWriting, transfer.StateSettling, transfer.StateQueued, transfer.StateUploading,
+	transfer.StateCompleting, transfer.StateRetrying, transfer.StateFailed,
+}
+
+func TestStatusText(t *testing.T) {
+	eta, at := int64(80), time.Now()
+	st := mountStatus{
+		record: record{Mountpoint: "/m", Bucket: "b", Prefix: "p/", PID: 7}, State: "mounted",
+		backlog: backlog{
+			totals: totals{FilesLeft: 2, BytesLeft: 80_000_000, BytesPerSecond: 1_000_000, ETASeconds: &eta, SpoolUsed: 5_000_000, SpoolLimit: 9_000_000_000},
+			Files: []PendingFile{
+				{Path: "a.mov", State: "uploading", BytesTotal: 100_000_000, BytesDone: 40_000_000, PartsTotal: 12, PartsDone: 5},
+				{Path: "b\x1b[31m", State: "failed", BytesTotal: 20_000_000, Error: "access denied", Remedy: "ask", NextTry: &at},
+			},
+		},
+	}
+	var out bytes.Buffer
+	if err := printStatus(&out, st); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"/m  b/p  mounted  pid 7", "cache: 5.0 MB of 9.0 GB in use", "2 files are not in the bucket yet, 80 MB to send, 1.0 MB/s, about 1m20s",
+		"40 MB of 100 MB  5/12 parts  a.mov", `"b\x1b[31m"`, "access denied: ask; next try at " + at.Format(time.TimeOnly),
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s\nlacks %q", out.String(), want)
+		}
 	}
 }

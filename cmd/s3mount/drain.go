@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // stopper bounds the time after the end of a mount: a time limit from the
@@ -41,7 +39,7 @@ func (s *stopper) signal() (again bool) {
 
 // drain publishes what is left, with progress on stderr. After an unmount it
 // goes on as long as bytes move; after a signal until the limit.
-func (h *host) drain(s *session, ctl *control, stop *stopper, signals <-chan os.Signal) (int, error) {
+func (h *host) drain(s *session, ctl *control, stop *stopper, signals <-chan os.Signal) (backlog, error) {
 	if ctl != nil {
 		ctl.setState("draining")
 	}
@@ -60,22 +58,39 @@ func (h *host) drain(s *session, ctl *control, stop *stopper, signals <-chan os.
 	still := newWatchdog(h.drainTimeout, cancel)
 	defer still.stop()
 	p := newProgress(h.std.err)
-	left, err := s.Drain(ctx, func(bytes int64, files int) {
-		still.moved(bytes, files)
-		p.show(bytes, files)
+	left, err := s.Drain(ctx, func(t totals) {
+		still.moved(t.BytesLeft, t.FilesLeft)
+		p.show(t)
 	})
 	p.end()
-	if left > 0 {
-		return left, &problem{
-			cause:  notYet(left),
-			remedy: "it is safe in the cache directory " + h.cfg.CacheDir + ", mount again to go on",
-			err:    err,
-		}
+	if left.FilesLeft > 0 {
+		return left, h.undrained(&left, err)
 	}
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
 	return left, err
+}
+
+// undrained says what is left and how it goes on.
+func (h *host) undrained(left *backlog, err error) error {
+	open := left.writing()
+	closed := left.FilesLeft - len(open)
+	var said []string
+	if closed > 0 {
+		said = append(said, fmt.Sprintf("%s (%s to send); safe in the cache directory %s", notYet(closed), bytesText(left.BytesLeft), h.cfg.CacheDir))
+	}
+	if stuck := left.stuck(); len(stuck) > 0 {
+		said = append(said, nameOne(stuck)+": "+stuck[0].Error)
+	}
+	if len(open) > 0 {
+		said = append(said, nameOne(open)+" was still open for writing; what no close has ended is lost")
+	}
+	return &problem{
+		cause:  strings.Join(said, "; "),
+		remedy: "the next mount goes on: s3mount mount " + h.cfg.target().String() + " " + h.cfg.Mountpoint,
+		err:    err, code: exitLeft,
+	}
 }
 
 // watchdog calls f when nothing has moved for a while.
@@ -110,57 +125,5 @@ func (w *watchdog) moved(bytes int64, files int) {
 func (w *watchdog) stop() {
 	if w.timer != nil {
 		w.timer.Stop()
-	}
-}
-
-// progress shows what is left: one line that changes on a terminal, else a
-// line every few seconds.
-type progress struct {
-	w        io.Writer
-	terminal bool
-
-	mu struct {
-		sync.Mutex
-		shown time.Time
-		open  bool // the line on the terminal has no end yet
-	}
-}
-
-func newProgress(w io.Writer) *progress {
-	p := &progress{w: w}
-	if f, ok := w.(*os.File); ok {
-		_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-		p.terminal = err == nil
-	}
-	p.mu.shown = time.Now()
-	return p
-}
-
-func (p *progress) show(bytes int64, files int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	every := 5 * time.Second
-	if p.terminal {
-		every = 200 * time.Millisecond
-	}
-	if files == 0 || time.Since(p.mu.shown) < every {
-		return
-	}
-	p.mu.shown = time.Now()
-	text := fmt.Sprintf("s3mount: %s to go, %s", plural(files, "file"), bytesText(bytes))
-	if p.terminal {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", text)
-		p.mu.open = true
-		return
-	}
-	fmt.Fprintln(p.w, text)
-}
-
-func (p *progress) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.mu.open {
-		fmt.Fprint(p.w, "\r\x1b[K")
-		p.mu.open = false
 	}
 }

@@ -92,11 +92,15 @@ func (c *mountCmd) config(log *slog.Logger) (mountConfig, error) {
 	}
 	cfg := mountConfig{
 		Bucket: c.Bucket.bucket, Prefix: c.Bucket.prefix, Mountpoint: mountpoint, S3: bucket,
-		CacheDir: cache, Memory: int64(c.Memory), ReadaheadMax: int64(c.ReadaheadMax), ListTTL: c.ListTTL,
+		CacheDir: cache, SpoolSize: int64(c.SpoolSize), Memory: int64(c.Memory), ReadaheadMax: int64(c.ReadaheadMax), ListTTL: c.ListTTL,
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther,
 		UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Umask: uint32(c.Umask),
 		Close: c.Close, Fsync: c.Fsync, FsyncTimeout: c.FsyncTimeout, Settle: c.Settle,
 		PartSize: int64(c.PartSize), AllowTmpfs: c.AllowTmpfs, Debug: c.LogLevel == "debug",
+	}
+	cfg.CacheSize = -1
+	if c.CacheSize != nil {
+		cfg.CacheSize = int64(*c.CacheSize)
 	}
 	if c.UID != nil {
 		cfg.UID = *c.UID
@@ -114,6 +118,12 @@ func (c *mountCmd) bucketConfig(log *slog.Logger) (s3.Config, error) {
 func (c *mountCmd) checkNumbers() error {
 	if c.Memory < minMemory {
 		return &problem{cause: fmt.Sprintf("--memory %v is too little", c.Memory), remedy: fmt.Sprintf("give at least %v", size(minMemory))}
+	}
+	if c.SpoolSize != 0 && c.SpoolSize < minSpoolSize {
+		return &problem{cause: fmt.Sprintf("--spool-size %v is too little", c.SpoolSize), remedy: fmt.Sprintf("give at least %v, or leave it out", size(minSpoolSize))}
+	}
+	if n := c.CacheSize; n != nil && *n != 0 && *n < minCacheSize {
+		return &problem{cause: fmt.Sprintf("--cache-size %v is too little", *n), remedy: fmt.Sprintf("give at least %v, or 0 for none", size(minCacheSize))}
 	}
 	if c.ReadaheadMax > c.Memory {
 		return &problem{cause: fmt.Sprintf("--readahead-max %v is more than --memory %v", c.ReadaheadMax, c.Memory), remedy: "lower it, or raise --memory"}

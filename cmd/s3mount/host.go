@@ -18,10 +18,11 @@ type host struct {
 	std          streams
 	log          *logger
 	drainTimeout time.Duration
+	debugListen  string // address for profiles, "": none
 }
 
 func (c *mountCmd) host(cfg mountConfig, std streams, log *logger) *host {
-	return &host{cfg, std, log, c.DrainTimeout}
+	return &host{cfg, std, log, c.DrainTimeout, c.DebugListen}
 }
 
 // run mounts, calls ready when the mount answers, and returns when the mount
@@ -31,6 +32,13 @@ func (h *host) run(ctx context.Context, ready func()) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 
+	if h.debugListen != "" {
+		stop, err := profiles(h.debugListen)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var ctl *control
@@ -138,13 +146,13 @@ func (h *host) attend(ctx context.Context, s *session, ctl *control, signals <-c
 	left, drainErr := h.drain(s, ctl, stop, signals)
 	err = errors.Join(err, drainErr, s.Close())
 	if ctl != nil {
-		o := outcome{FilesLeft: left}
+		o := outcome{FilesLeft: left.FilesLeft, BytesLeft: left.BytesLeft}
 		if err != nil {
 			o.Error = oneLine(explain(err))
 		}
 		ctl.finish(o)
 	}
-	h.log.Info("ended", "mountpoint", h.cfg.Mountpoint, "files_left", left)
+	h.log.Info("ended", "mountpoint", h.cfg.Mountpoint, "files_left", left.FilesLeft, "bytes_left", left.BytesLeft)
 	return err
 }
 

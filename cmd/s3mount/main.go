@@ -36,7 +36,12 @@ type cli struct {
 	Umount  umountCmd  `cmd:"" aliases:"unmount" help:"Unmount, and wait until everything is in the bucket."`
 	Status  statusCmd  `cmd:"" help:"Show what is not in the bucket yet."`
 	Wait    waitCmd    `cmd:"" help:"Wait until files are in the bucket."`
+	Retry   retryCmd   `cmd:"" help:"Try now what failed or waits."`
+	Cancel  cancelCmd  `cmd:"" help:"Give up what is not in the bucket yet of one file."`
+	Cache   cacheCmd   `cmd:"" help:"Look at the cache on disk, or make room in it."`
+	Warm    warmCmd    `cmd:"" help:"Fetch files into the cache on disk."`
 	Uploads uploadsCmd `cmd:"" help:"List uploads that were started in a bucket and never finished."`
+	Recover recoverCmd `cmd:"" help:"List or save closed files that are not in the bucket, without the bucket."`
 	Doctor  doctorCmd  `cmd:"" help:"Check that this machine and a bucket work together."`
 	Demo    demoCmd    `cmd:"" help:"Try s3mount without an account: a bucket in a directory, mounted."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -107,7 +112,11 @@ func report(w io.Writer, err error) int {
 		return exit.code
 	}
 	fmt.Fprintln(w, line(err))
-	return 1
+	var p *problem
+	if errors.As(err, &p) && p.code != 0 {
+		return p.code
+	}
+	return exitFailed
 }
 
 // exitError ends the command with a code after everything has been said.

@@ -20,6 +20,8 @@ type mountCmd struct {
 	writeFlags  `group:"What is written:"`
 
 	CacheDir     string        `default:"${cache}" placeholder:"DIR" help:"Where files wait on local disk until they are in the bucket (${default})." group:"Local:"`
+	SpoolSize    size          `default:"0" placeholder:"SIZE" help:"Most that files which are not in the bucket yet take on local disk. A larger file goes through in parts, and its close waits for the bucket. Default: 90 % of the free disk." group:"Local:"`
+	CacheSize    *size         `placeholder:"SIZE" help:"Most that blocks of files take on local disk, to be read again without the bucket; 0 for none. Default: 20GiB, or a tenth of the free disk." group:"Local:"`
 	Memory       size          `default:"${memory}" placeholder:"SIZE" help:"Memory for reading and writing (${default})." group:"Local:"`
 	ReadaheadMax size          `default:"0" placeholder:"SIZE" help:"Most that is read ahead of one stream. Default: a share of --memory." group:"Local:"`
 	AllowTmpfs   bool          `help:"Accept a cache directory in memory: files that are not in the bucket yet are lost with the machine." group:"Local:"`
@@ -38,9 +40,10 @@ type mountCmd struct {
 	PartSize     size          `default:"0" placeholder:"SIZE" help:"Size of the parts of an upload. Default: they grow with the file." group:"Safety:"`
 	DrainTimeout time.Duration `default:"10m" help:"How long a signal leaves for uploads; after an unmount, how long they may stand still (${default}; 0: no limit)." group:"Safety:"`
 
-	Foreground bool   `short:"f" help:"Stay in the foreground." group:"Process:"`
-	LogLevel   string `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: ${enum} (${default})." group:"Process:"`
-	LogFile    string `placeholder:"FILE" help:"Where the log goes. Default: stderr in the foreground, else a file in the cache directory." group:"Process:"`
+	Foreground  bool   `short:"f" help:"Stay in the foreground." group:"Process:"`
+	LogLevel    string `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: ${enum} (${default})." group:"Process:"`
+	DebugListen string `placeholder:"ADDR" help:"Serve profiles of the process at http://ADDR/debug/pprof/; an address of this machine, such as 127.0.0.1:6060." group:"Process:"`
+	LogFile     string `placeholder:"FILE" help:"Where the log goes. Default: stderr in the foreground, else a file in the cache directory." group:"Process:"`
 }
 
 func (mountCmd) Help() string {

@@ -16,11 +16,25 @@ import (
 // problem is an error a user can do something about.
 type problem struct {
 	cause  string
-	remedy string
-	err    error // what is behind it, for errors.Is; may be nil
+	remedy string // empty: the cause says it
+	err    error  // what is behind it, for errors.Is; may be nil
+	code   int    // exit code; 0: exitFailed
 }
 
-func (p *problem) Error() string { return p.cause + ": " + p.remedy }
+// Exit codes. README.md describes them.
+const (
+	exitFailed = 1 // something is wrong
+	exitLeft   = 2 // not everything is in the bucket, and it goes on by itself or with the next mount
+	exitOpen   = 3 // all of it is in the bucket but for files that are open for writing
+)
+
+func (p *problem) Error() string {
+	if p.remedy == "" {
+		return p.cause
+	}
+	return p.cause + ": " + p.remedy
+}
+
 func (p *problem) Unwrap() error { return p.err }
 
 // usageProblem is a mistake on the command line.
@@ -38,7 +52,7 @@ func usageProblem(err error, args []string) error {
 }
 
 var commands = map[string]struct{}{
-	"mount": {}, "umount": {}, "status": {}, "wait": {}, "uploads": {}, "doctor": {}, "demo": {}, "version": {},
+	"mount": {}, "umount": {}, "unmount": {}, "status": {}, "wait": {}, "retry": {}, "cancel": {}, "uploads": {}, "recover": {}, "doctor": {}, "demo": {}, "version": {},
 }
 
 // line is the one line on stderr: s3mount: CAUSE: REMEDY.

@@ -7,11 +7,14 @@ import (
 	"hash/fnv"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	mountfs "s3mount/fs"
 )
 
 // record is what a running mount leaves for the other commands to find it.
@@ -151,13 +154,56 @@ func (r *registry) find(path string) (record, string, error) {
 		}
 	}
 	if best < 0 {
-		return record{}, "", &problem{cause: path + " is in no mount of this user", remedy: "see the mounts with: s3mount status", err: errNoMount}
+		return record{}, "", noMount(path)
 	}
 	rel := strings.Trim(strings.TrimPrefix(path, all[best].Mountpoint), "/")
 	return all[best], filepath.ToSlash(rel), nil
 }
 
+// places gives the place of a path, and that to which it leads when it is a symbolic
+// link: at least one of them is in a mount.
+func (r *registry) places(path string) ([]place, error) {
+	rec, rel, err := r.find(path)
+	var out []place
+	if err == nil {
+		out = append(out, place{rec, rel})
+		if rel == "" {
+			return out, nil // never touch a mountpoint: it may not answer
+		}
+	}
+	target, linkErr := filepath.EvalSymlinks(path)
+	if linkErr != nil {
+		return out, err
+	}
+	rec, rel, targetErr := r.find(target)
+	if p := (place{rec, rel}); targetErr == nil && !slices.Contains(out, p) {
+		out = append(out, p)
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	return nil, err
+}
+
 var errNoMount = errors.New("no such mount")
+
+// noMount tells why a path is in no mount that this user can steer.
+func noMount(path string) error {
+	p := &problem{cause: path + " is in no mount of this user", remedy: "see the mounts with: s3mount status", err: errNoMount}
+	for dir := path; ; dir = filepath.Dir(dir) {
+		stale, _ := mountfs.Stale(dir)
+		switch {
+		case stale:
+			p.cause, p.remedy = "the process of the mount at "+dir+" has died", "mount it again: files that were closed are in its cache directory and go on"
+			return p
+		case isOurMount(dir):
+			p.cause, p.remedy = dir+" is a mount of another user", "run this as the user who mounted it"
+			return p
+		case dir == filepath.Dir(dir):
+			return p
+		}
+	}
+}
 
 func below(path, dir string) bool {
 	return path == dir || dir == "/" || strings.HasPrefix(path, dir+"/")

@@ -5,13 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"sync/atomic"
 	"time"
 
+	"s3mount/cache/disk"
 	mountfs "s3mount/fs"
 	"s3mount/internal/mem"
 	"s3mount/internal/names"
@@ -31,10 +33,12 @@ type session struct {
 	log     *slog.Logger
 	fetcher *transfer.Fetcher
 	arena   *mem.Arena
+	blocks  *disk.Tier // nil: nothing is cached on disk
 	journal *journal.Journal
 	engine  *transfer.Engine
 	tree    *names.Tree
-	server  *mountfs.Server
+	bucket  *s3.Bucket
+	server  atomic.Pointer[mountfs.Server] // nil until it is mounted
 }
 
 // start opens the bucket, the engine and the names, calls ready, and mounts. It
@@ -45,12 +49,14 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 	if err != nil {
 		return nil, err
 	}
-	s := &session{cfg: cfg, log: log, arena: mem.NewArena()}
-	if s.journal, err = openJournal(cfg, bucket); err != nil {
+	s := &session{cfg: cfg, log: log, bucket: bucket, arena: mem.NewArena()}
+	budget := mem.New(cfg.Memory)
+	if s.journal, err = openJournal(cfg, bucket, budget, s.arena); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.blocks = s.openBlocks(bucket)
 	s.fetcher = transfer.NewFetcher(transfer.FetchOptions{
-		Bucket: bucket, Budget: mem.New(cfg.Memory), Arena: s.arena,
+		Bucket: bucket, Budget: budget, Arena: s.arena, Disk: s.blocks,
 		Memory: cfg.Memory / 2, ReadaheadMax: cfg.ReadaheadMax, Log: log,
 	})
 	host, err := os.Hostname()
@@ -62,6 +68,7 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 		Bucket: bucket, Fetcher: s.fetcher, Journal: s.journal, Log: log,
 		Settle: cfg.Settle, SyncTimeout: cfg.FsyncTimeout, PartSize: cfg.PartSize, Host: host,
 		CloseInBucket: cfg.Close == "bucket", SyncInJournal: cfg.Fsync == "journal",
+		ScratchKey: scratchKey(cfg, host),
 	})
 	recovered, err := s.engine.Recover()
 	if err != nil {
@@ -73,14 +80,16 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 		Umask: cfg.Umask, ReadOnly: cfg.ReadOnly, Log: log,
 	}, recovered)
 	s.engine.Start()
+	s.awaitMoves(ctx)
 	ready(s)
-	s.server, err = mountfs.Mount(s.tree, mountfs.Options{
+	server, err := mountfs.Mount(s.tree, mountfs.Options{
 		Mountpoint: cfg.Mountpoint, Source: "s3mount:" + cfg.Bucket + "/" + cfg.Prefix,
 		AllowOther: cfg.AllowOther, ReadOnly: cfg.ReadOnly, Debug: cfg.Debug, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.server.Store(server)
 	return s, nil
 }
 
@@ -91,14 +100,24 @@ func journalDir(cacheDir, endpoint, bucket, prefix string) string {
 	return filepath.Join(cacheDir, bucket+"-"+hex.EncodeToString(h[:6]))
 }
 
-func openJournal(cfg mountConfig, bucket *s3.Bucket) (*journal.Journal, error) {
+// scratchKey is a key that belongs to this mount, and that no listing shows.
+func scratchKey(cfg mountConfig, host string) string {
+	h := sha256.Sum256([]byte(host + "\x00" + cfg.CacheDir))
+	return cfg.Prefix + names.ScratchPrefix + hex.EncodeToString(h[:8])
+}
+
+func openJournal(cfg mountConfig, bucket *s3.Bucket, budget *mem.Budget, arena *mem.Arena) (*journal.Journal, error) {
 	dir := journalDir(cfg.CacheDir, bucket.Endpoint(), cfg.Bucket, cfg.Prefix)
 	free, err := freeBytes(cfg.CacheDir)
 	if err != nil {
 		return nil, err
 	}
+	limit := cfg.SpoolSize
+	if limit == 0 {
+		limit = free / 10 * 9
+	}
 	j, err := journal.Open(journal.Options{
-		Dir: dir, AllowVolatile: cfg.AllowTmpfs, SpoolLimit: free / 10 * 9,
+		Dir: dir, AllowVolatile: cfg.AllowTmpfs, SpoolLimit: limit, Budget: budget, Arena: arena,
 		Identity: journal.Identity{Endpoint: bucket.Endpoint(), Bucket: cfg.Bucket, Prefix: cfg.Prefix},
 	})
 	switch {
@@ -110,10 +129,23 @@ func openJournal(cfg mountConfig, bucket *s3.Bucket) (*journal.Journal, error) {
 	return j, err
 }
 
+// awaitMoves lets renames of directories that a crash cut complete, so that nobody
+// sees half of one. Where the bucket cannot be reached they go on later.
+func (s *session) awaitMoves(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
+	defer stop()
+	if err := s.engine.AwaitMoves(ctx); err != nil {
+		s.log.Warn("the rename of a directory is not complete yet; what is moved is not seen until then", "err", err)
+	}
+}
+
 // tell says what an earlier process left, and what other journals hold.
 func (s *session) tell(r transfer.Recovered) {
 	for _, key := range r.Unfinished {
 		s.log.Warn("unfinished file: it was being written when the last mount ended, and was never closed; copy it again", "key", key)
+	}
+	for _, d := range r.Damaged {
+		s.log.Error("damaged file: the bytes on this disk are not those that were written, or its close had not ended yet; it is set aside and not published; copy it again", "key", d.Key, "bytes", d.Path, "err", d.Err)
 	}
 	if n := len(r.Files); n > 0 {
 		s.log.Info("publishing files that an earlier mount had closed", "files", n)
@@ -123,9 +155,10 @@ func (s *session) tell(r transfer.Recovered) {
 		return // only a malformed pattern fails, and then there is nothing to name
 	}
 	for _, dir := range others {
-		id, files, err := journal.Unpublished(dir)
-		if err == nil && files > 0 {
-			s.log.Warn("files of another mount are not in the bucket yet; mount that again to publish them",
+		id, records, err := journal.Read(dir)
+		records = slices.DeleteFunc(records, func(r journal.Record) bool { return r.NoContent || r.Open })
+		if files := len(records); err == nil && files > 0 {
+			s.log.Warn("files of another mount are not in the bucket yet; mount that again to publish them, or get them with s3mount recover",
 				"files", files, "bucket", id.Bucket+"/"+id.Prefix, "endpoint", id.Endpoint, "dir", dir)
 		}
 	}
@@ -136,7 +169,7 @@ func (s *session) tell(r transfer.Recovered) {
 func (s *session) Serve(ctx context.Context) error {
 	gone := make(chan struct{})
 	go func() {
-		s.server.Wait()
+		s.server.Load().Wait()
 		close(gone)
 	}()
 	select {
@@ -144,7 +177,7 @@ func (s *session) Serve(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	if err := s.server.Unmount(); err != nil {
+	if err := s.server.Load().Unmount(); err != nil {
 		s.log.Warn("files are open: the mount goes when they are closed", "err", err)
 		return mountfs.Detach(s.cfg.Mountpoint)
 	}
@@ -152,8 +185,8 @@ func (s *session) Serve(ctx context.Context) error {
 }
 
 // Drain publishes what is not in the bucket yet, until ctx ends. It calls progress
-// now and then and returns how many files are left; they stay in the journal.
-func (s *session) Drain(ctx context.Context, progress func(bytesLeft int64, filesLeft int)) (filesLeft int, err error) {
+// now and then and returns what is left.
+func (s *session) Drain(ctx context.Context, progress func(totals)) (left backlog, err error) {
 	done := make(chan error, 1)
 	go func() {
 		var err error
@@ -165,17 +198,12 @@ func (s *session) Drain(ctx context.Context, progress func(bytesLeft int64, file
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		var bytes int64
-		pending := s.engine.Status()
-		for _, p := range pending {
-			bytes += p.Size - p.Done
-		}
-		if len(pending) > 0 {
-			progress(bytes, len(pending))
+		if r := s.Backlog(""); r.FilesLeft > 0 {
+			progress(r.totals)
 		}
 		select {
 		case err := <-done:
-			return len(s.engine.Status()), err
+			return s.Backlog(""), err
 		case <-tick.C:
 		}
 	}
@@ -190,34 +218,10 @@ func (s *session) Close() error {
 	if s.fetcher != nil {
 		s.fetcher.Close()
 	}
+	err = errors.Join(err, s.blocks.Close())
 	if s.journal != nil {
 		err = errors.Join(err, s.journal.Close())
 	}
 	s.arena.Close()
 	return err
-}
-
-// Pending is the files that are not in the bucket yet.
-func (s *session) Pending() []PendingFile {
-	var out []PendingFile
-	for _, p := range s.engine.Status() {
-		x := PendingFile{Path: s.tree.Path(p.Key), State: "waiting", Size: p.Size, Done: p.Done}
-		if p.Uploading {
-			x.State = "uploading"
-		}
-		if p.Err != nil {
-			x.Error = oneLine(p.Err.Error())
-		}
-		out = append(out, x)
-	}
-	return out
-}
-
-// Wait returns when everything at or below path is in the bucket. The path is
-// relative to the mountpoint, with slashes; empty means everything.
-func (s *session) Wait(ctx context.Context, p string) error {
-	if err := s.engine.Wait(ctx, s.tree.Key(p)); err != nil {
-		return fmt.Errorf("not everything is in the bucket: %w", err)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"text/tabwriter"
+	"time"
 )
 
 type statusCmd struct {
@@ -22,7 +23,7 @@ func (c statusCmd) Run(ctx context.Context, std streams) error {
 	}
 	all := []mountStatus{}
 	for _, rec := range mounts {
-		st, err := newClient(rec).status(ctx)
+		st, err := newClient(rec).status(ctx, "", false)
 		if errors.Is(err, errGone) && c.Mountpoint == "" {
 			continue // it ended between the two questions
 		}
@@ -52,20 +53,46 @@ const maxShown = 50
 
 func printStatus(out io.Writer, st mountStatus) error {
 	fmt.Fprintf(out, "%s  %s  %s  pid %d\n", st.Mountpoint, target{st.Bucket, st.Prefix}, st.State, st.PID)
+	if st.OfflineSince != nil {
+		fmt.Fprintf(out, "  no answer from the server since %s: writes go on into the cache directory\n", st.OfflineSince.Local().Format(time.DateTime))
+	}
+	fmt.Fprintf(out, "  cache: %s of %s in use\n", bytesText(st.SpoolUsed), bytesText(st.SpoolLimit))
 	if len(st.Files) == 0 {
 		fmt.Fprintln(out, "  everything is in the bucket")
 		return nil
 	}
-	fmt.Fprintf(out, "  %s, %s to go\n", notYet(st.FilesLeft), bytesText(st.BytesLeft))
+	fmt.Fprintf(out, "  %s, %s to send%s\n", notYet(st.FilesLeft), bytesText(st.BytesLeft), speedText(st.totals))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for i, f := range st.Files {
 		if i == maxShown {
 			fmt.Fprintf(w, "  and %d more\n", len(st.Files)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %s\t%s of %s\t%s\t%s\n", f.State, bytesText(f.Done), bytesText(f.Size), printable(f.Path), oneLine(f.Error))
+		fmt.Fprintf(w, "  %s\t%s of %s\t%s\t%s\t%s\n", f.State, bytesText(f.BytesDone), bytesText(f.BytesTotal), partsText(f), printable(f.Path), f.trouble())
 	}
 	return w.Flush()
+}
+
+func partsText(f PendingFile) string {
+	if f.PartsTotal == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d parts", f.PartsDone, f.PartsTotal)
+}
+
+// trouble is what is wrong with a file, what to do, and when it is tried again.
+func (f *PendingFile) trouble() string {
+	if f.Error == "" {
+		return ""
+	}
+	text := oneLine(f.Error)
+	if f.Remedy != "" {
+		text += ": " + f.Remedy
+	}
+	if f.NextTry != nil {
+		text += "; next try at " + f.NextTry.Local().Format(time.TimeOnly)
+	}
+	return text
 }
 
 // printable shows a name without letting it steer the terminal.

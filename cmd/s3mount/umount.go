@@ -19,7 +19,10 @@ type umountCmd struct {
 
 func (umountCmd) Help() string {
 	return `The mountpoint is free at once. The command then waits until everything is in the
-bucket; when it is interrupted the uploads go on in the background.`
+bucket; when it is interrupted the uploads go on in the background.
+
+Exit codes: 0 everything is in the bucket; 2 not everything is, nothing that was closed
+is lost, and the line on stderr says how it goes on; 1 anything else.`
 }
 
 func (c umountCmd) Run(ctx context.Context, std streams) error {
@@ -88,14 +91,16 @@ func (c umountCmd) await(ctx context.Context, mount *client, std streams, detach
 	if asked != nil {
 		return goneProblem(mount.rec, asked)
 	}
-	stop := follow(ctx, mount, newProgress(std.err))
+	stop := follow(ctx, mount, "", newProgress(std.err))
 	o, err := wait()
 	stop()
 	switch {
 	case ctx.Err() != nil:
-		return &problem{cause: "unmounted, but not everything is in the bucket yet", remedy: "it goes on in the background, see s3mount status " + mount.rec.Mountpoint, err: ctx.Err()}
+		return &problem{cause: "unmounted, but not everything is in the bucket yet" + leftOf(mount, ""), remedy: "it goes on in the background, see s3mount status " + mount.rec.Mountpoint, err: ctx.Err(), code: exitLeft}
 	case err != nil:
 		return goneProblem(mount.rec, err)
+	case o.FilesLeft > 0:
+		return &problem{cause: o.Error, code: exitLeft}
 	case o.Error != "":
 		return errors.New(o.Error)
 	}

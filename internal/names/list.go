@@ -18,6 +18,10 @@ const pageSize = 1000
 // maxLink is the longest target of a symbolic link (PATH_MAX).
 const maxLink = 4096
 
+// ScratchPrefix begins the names of objects by which mounts find out what a store can.
+// They are there for a moment, and never shown.
+const ScratchPrefix = ".s3mount-probe-"
+
 // listing is what a directory holds, as the bucket said at one time. Guarded by
 // Tree.mu.
 type listing struct {
@@ -68,6 +72,9 @@ func (t *Tree) addPage(l *listing, dir string, page s3.Page) (names []string) {
 	for _, o := range page.Objects {
 		if o.Key == prefix {
 			l.marker = true
+			continue
+		}
+		if strings.HasPrefix(o.Key[len(prefix):], ScratchPrefix) {
 			continue
 		}
 		name := t.long.show(strings.TrimPrefix(o.Key, prefix))
@@ -288,7 +295,9 @@ func (t *Tree) readTarget(ctx context.Context, p string, o *s3.Object) (string, 
 	return string(buf), nil
 }
 
-// isDoomed tells whether the object waits to be deleted. The caller holds t.mu.
+// isDoomed tells whether the object waits to be deleted. One without an ETag was on its
+// way into the bucket when the file left this name: whatever is there is taken for it.
+// The caller holds t.mu.
 func (t *Tree) isDoomed(p string, o *s3.Object) bool {
-	return slices.ContainsFunc(t.doomed[t.key(p)], func(d transfer.ObjectRef) bool { return d.ETag == o.ETag })
+	return slices.ContainsFunc(t.doomed[t.key(p)], func(d transfer.ObjectRef) bool { return d.ETag == o.ETag || d.ETag == "" })
 }

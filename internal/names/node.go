@@ -140,7 +140,7 @@ func (t *Tree) learn(n *Node, o s3.Object) {
 		n.meta = transfer.ReadMeta(&o, t.defaults(n.kind))
 		n.object, n.exact = o, o.HasProps
 		if n.file != nil && n.exact {
-			n.file.Learn(n.meta)
+			n.file.Learn(n.meta, o)
 		}
 	}
 	n.checked = time.Now()

@@ -70,7 +70,7 @@ func (n *Node) Open(ctx context.Context, write, trunc bool) (f *transfer.File, k
 		return nil, false, err
 	}
 	if trunc {
-		if err := f.Truncate(ctx, 0); err != nil {
+		if err := f.Clear(ctx); err != nil {
 			f.CloseHandle(write)
 			return nil, false, err
 		}

@@ -58,15 +58,8 @@ func (t *Tree) Create(ctx context.Context, dir *Node, name string, mode, uid, gi
 }
 
 func (t *Tree) create(p string, kind Kind, meta transfer.Meta) (*Node, *transfer.File, error) {
-	t.mu.Lock()
-	var replaced *s3.Object
-	if d := t.doomed[t.key(p)]; len(d) > 0 {
-		last := d[len(d)-1]
-		replaced = &s3.Object{Key: last.Key, ETag: last.ETag}
-	}
 	key := t.key(p)
-	t.mu.Unlock()
-	f, err := t.engine.Create(key, replaced, meta)
+	f, err := t.engine.Create(key, t.doomedAt(key), meta)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -82,6 +75,18 @@ func (t *Tree) create(p string, kind Kind, meta transfer.Meta) (*Node, *transfer
 	n.file, n.meta, n.exact, n.checked = f, meta, true, time.Now()
 	t.bump(p)
 	return n, f, nil
+}
+
+// doomedAt is the object that the bucket still has at a key where no file is any
+// more; nil when there is none.
+func (t *Tree) doomedAt(key string) *s3.Object {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := t.doomed[key]
+	if len(d) == 0 || d[len(d)-1].ETag == "" {
+		return nil
+	}
+	return &s3.Object{Key: key, ETag: d[len(d)-1].ETag}
 }
 
 // bump sets the time of the directory that p is in. The caller holds t.mu.
@@ -100,6 +105,9 @@ func (t *Tree) Mkdir(ctx context.Context, dir *Node, name string, mode, uid, gid
 	}
 	if _, err := t.Lookup(ctx, dir, name); !errors.Is(err, ErrNotExist) {
 		return nil, errors.Join(err, orExist(err))
+	}
+	if err := t.engine.Settle(ctx, t.key(p)); err != nil { // a file that left the name may still have its object there
+		return nil, err
 	}
 	meta := transfer.Meta{Mode: transfer.ModeDir | mode&0o7777, UID: uid, GID: gid, MtimeNS: time.Now().UnixNano()}
 	if err := t.putMarker(ctx, p, &meta); err != nil {

@@ -3,17 +3,13 @@ package names
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"s3mount/internal/s3"
 	"s3mount/transfer"
 )
-
-// renameParallel is how many objects of a directory are copied at once.
-const renameParallel = 32
 
 // Rename moves a file or a directory.
 func (t *Tree) Rename(ctx context.Context, from *Node, oldName string, to *Node, newName string, noReplace bool) error {
@@ -63,7 +59,7 @@ func (t *Tree) mayReplace(ctx context.Context, src, dst *Node, noReplace bool) e
 // published object is copied by the server.
 func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
 	old := src.Path()
-	f, err := src.use(ctx, false)
+	f, err := src.use(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -85,10 +81,12 @@ func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
 	if unpublished {
 		if victim != nil {
 			replaced, moved = victim.Detach()
+			err = f.Rename(t.key(p), replaced, moved, victim)
+		} else {
+			err = f.Rename(t.key(p), t.doomedAt(t.key(p)), nil)
 		}
-		err = f.Rename(t.key(p), replaced, moved)
 	} else {
-		err = t.engine.MoveObject(ctx, f, t.key(p))
+		moved, err = t.engine.MoveObject(ctx, f, t.key(p), victim, t.doomedAt(t.key(p)))
 	}
 	if err != nil {
 		if victim != nil {
@@ -111,8 +109,9 @@ func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
 		t.record(p, o)
 	}
 	if unpublished {
-		t.doom(f.FormerObjects())
+		moved = f.FormerObjects()
 	}
+	t.doom(moved)
 	t.record(old, nil)
 	t.bump(old)
 	t.bump(p)
@@ -135,46 +134,61 @@ func (t *Tree) move(n *Node, p string) {
 	t.nodes[p] = n
 }
 
-// renameDir moves every object below a directory: all are copied, then the old
-// ones deleted, so that whatever happens nothing is lost.
+// renameDir moves a directory: the server copies the objects below it, and the files
+// that are not published yet get their new names. Nothing is uploaded, and nothing is
+// waited for but the copies.
 func (t *Tree) renameDir(ctx context.Context, src *Node, p string) error {
 	old := src.Path()
 	if strings.HasPrefix(p+"/", old+"/") {
 		return ErrInvalid
 	}
-	oldPrefix, newPrefix := t.key(old)+"/", t.key(p)+"/"
-	if err := t.engine.Wait(ctx, oldPrefix); err != nil {
-		return err
+	for _, top := range []string{t.key(old), t.key(p)} {
+		if err := t.engine.SettleBelow(ctx, top, t.filesBelow(old)...); err != nil {
+			return err
+		}
 	}
 	defer t.hold(old)()
-	objects, err := t.allBelow(ctx, oldPrefix)
+	from, to := t.key(old)+"/", t.key(p)+"/"
+	objects, err := t.allBelow(ctx, from)
 	if err != nil {
 		return err
 	}
 	if err := t.keepParent(ctx, old); err != nil {
 		return err
 	}
-	copies, err := t.copyAll(ctx, objects, oldPrefix, newPrefix)
-	if err != nil {
-		return err
+	pending := map[*transfer.File]bool{} // never published
+	for _, f := range t.filesBelow(old) {
+		if f.Dirty() && f.Object() == nil {
+			pending[f] = true
+			objects = slices.DeleteFunc(objects, func(o s3.Object) bool { return o.Key == f.Key() })
+		}
 	}
-	if err := t.moveNodes(old, p, copies); err != nil {
-		return err
-	}
-	return t.deleteAll(ctx, objects)
+	later, err := t.engine.MoveDir(ctx, from, to, objects, func(copies map[string]transfer.Copied) error {
+		return t.moveNodes(old, p, copies, pending)
+	})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.doom(later)
+	return err
 }
 
-// hold lets no file below a directory be published until the returned function is
-// called.
-func (t *Tree) hold(dir string) (release func()) {
+// filesBelow is the files in use below a directory.
+func (t *Tree) filesBelow(dir string) []*transfer.File {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	var files []*transfer.File
 	for q, n := range t.nodes {
 		if strings.HasPrefix(q, dir+"/") && n.file != nil {
 			files = append(files, n.file)
 		}
 	}
-	t.mu.Unlock()
+	return files
+}
+
+// hold lets no file below a directory be published until the returned function is
+// called.
+func (t *Tree) hold(dir string) (release func()) {
+	files := t.filesBelow(dir)
 	for _, f := range files {
 		f.Detach()
 	}
@@ -185,7 +199,8 @@ func (t *Tree) hold(dir string) (release func()) {
 	}
 }
 
-// allBelow lists every object below a prefix.
+// allBelow lists every object below a prefix, without those of unlinked files that
+// are still open.
 func (t *Tree) allBelow(ctx context.Context, prefix string) ([]s3.Object, error) {
 	var all []s3.Object
 	token := ""
@@ -194,52 +209,22 @@ func (t *Tree) allBelow(ctx context.Context, prefix string) ([]s3.Object, error)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, page.Objects...)
+		t.mu.Lock()
+		for _, o := range page.Objects {
+			if p, _ := t.path(o.Key); !t.isDoomed(p, &o) {
+				all = append(all, o)
+			}
+		}
+		t.mu.Unlock()
 		if token = page.Next; token == "" {
 			return all, nil
 		}
 	}
 }
 
-// copied is an object and its copy under the new name.
-type copied struct{ from, to s3.Object }
-
-func (t *Tree) copyAll(ctx context.Context, objects []s3.Object, oldPrefix, newPrefix string) (map[string]copied, error) {
-	out := make([]s3.Object, len(objects))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(renameParallel)
-	for i, o := range objects {
-		g.Go(func() error {
-			key := newPrefix + strings.TrimPrefix(o.Key, oldPrefix)
-			n, err := t.engine.CopyObject(gctx, o, key)
-			out[i] = n
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	copies := make(map[string]copied, len(objects))
-	for i, o := range objects {
-		copies[o.Key] = copied{from: o, to: out[i]}
-	}
-	return copies, nil
-}
-
-func (t *Tree) deleteAll(ctx context.Context, objects []s3.Object) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(renameParallel)
-	for _, o := range objects {
-		g.Go(func() error {
-			return t.engine.DeleteObject(gctx, o)
-		})
-	}
-	return g.Wait()
-}
-
 // moveNodes gives the nodes below a directory their new paths, and tells their
-// files where the objects are now.
-func (t *Tree) moveNodes(old, p string, copies map[string]copied) error {
+// files where the objects are now, by old key. Pending files are renamed by themselves.
+func (t *Tree) moveNodes(old, p string, copies map[string]transfer.Copied, pending map[*transfer.File]bool) error {
 	type pair struct {
 		f   *transfer.File
 		key string
@@ -257,15 +242,16 @@ func (t *Tree) moveNodes(old, p string, copies map[string]copied) error {
 		}
 	}
 	for _, n := range list {
-		pairOf, ok := copies[t.key(n.path)]
-		was, o := pairOf.from, pairOf.to
+		c, ok := copies[t.key(n.path)]
+		o := c.To
 		t.move(n, p+strings.TrimPrefix(n.path, old))
 		if ok {
+			delete(t.doomed, o.Key)
 			n.object.Key, n.object.ETag = o.Key, o.ETag
 		}
 		if n.file != nil {
 			x := pair{f: n.file, key: t.key(n.path)}
-			if now := n.file.Object(); ok && now != nil && now.ETag == was.ETag {
+			if now := n.file.Object(); ok && now != nil && now.ETag == c.From.ETag {
 				x.o = &o
 			}
 			files = append(files, x)
@@ -288,7 +274,16 @@ func (t *Tree) moveNodes(old, p string, copies map[string]copied) error {
 	t.mu.Unlock()
 	var err error
 	for _, x := range files {
-		err = errors.Join(err, x.f.Moved(x.key, x.o))
+		if pending[x.f] {
+			err = errors.Join(err, x.f.Rename(x.key, nil, nil))
+		} else {
+			err = errors.Join(err, x.f.Moved(x.key, x.o))
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for f := range pending {
+		t.doom(f.FormerObjects())
 	}
 	return err
 }

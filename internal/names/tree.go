@@ -181,8 +181,9 @@ func (t *Tree) published(f *transfer.File, o s3.Object, gone []transfer.ObjectRe
 	if !ok {
 		return
 	}
-	t.record(p, &o)
-	t.spare(gone)
+	if key := f.Key(); key == o.Key || key == "" { // else it left the name meanwhile
+		t.record(p, &o)
+	}
 	for _, g := range gone {
 		if q, ok := t.path(g.Key); ok && q != p && (t.nodes[q] == nil || t.nodes[q].file == f) {
 			t.record(q, nil)
@@ -205,7 +206,7 @@ func (t *Tree) settled(f *transfer.File) {
 	}
 }
 
-// deleted is called by the engine after late deletions.
+// deleted is called by the engine after deletions that were left for later.
 func (t *Tree) deleted(gone []transfer.ObjectRef) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -239,6 +240,9 @@ func (t *Tree) spare(list []transfer.ObjectRef) {
 func (t *Tree) record(p string, o *s3.Object) {
 	now := time.Now()
 	t.changes[p] = change{now, o}
+	if o != nil {
+		delete(t.doomed, t.key(p)) // it took the place of what was to be deleted
+	}
 	delete(t.memo, p)
 	t.noteListing(p, o)
 	if now.Sub(t.swept) < time.Minute {

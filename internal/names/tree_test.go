@@ -195,7 +195,7 @@ func (g *treeRig) settle() {
 			return
 		}
 	}
-	g.t.Fatalf("still pending: %+v", g.engine.Status())
+	g.t.Fatalf("still pending: %+v", g.engine.Status(""))
 }
 
 func (g *treeRig) keys(want ...string) {

@@ -35,7 +35,7 @@ type Bucket struct {
 	regionGiven  bool          // somebody chose the region: a wrong one is an error
 	credsMissing error         // the chain found none: requests go unsigned
 	credsTime    time.Duration // what the chain took, which Check has less
-	noSums       atomic.Bool   // the server refused CRC64NVME
+	sums         atomic.Int32  // algorithm that the server knows
 }
 
 // Open builds the client. It sends nothing, except what the credential chain

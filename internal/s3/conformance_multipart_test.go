@@ -9,7 +9,10 @@ import (
 	"s3mount/internal/s3"
 )
 
-const fiveMiB = 5 << 20
+const (
+	fiveMiB   = 5 << 20
+	otherETag = `"0123456789abcdef0123456789abcdef"` // of no object
+)
 
 func sendPart(t *testing.T, b *s3.Bucket, key, id string, n int32, data []byte) s3.Part {
 	t.Helper()
@@ -61,16 +64,16 @@ func testPartCopies(t *testing.T, server backend, b *s3.Bucket) {
 	src := put(t, b, "base +%ü", base)
 	id, err := b.CreateUpload(t.Context(), "edited", s3.Properties{}, s3.WithCopies)
 	want(t, "create", err, nil)
-	one, err := b.UploadPartCopy(t.Context(), "edited", id, 1, "base +%ü", src.ETag, 100, fiveMiB)
+	one, err := b.UploadPartCopy(t.Context(), "edited", id, 1, src, 100, fiveMiB)
 	want(t, "copy 1", err, nil)
 	fresh := noise(fiveMiB, 6)
 	two, err := b.UploadPart(t.Context(), "edited", id, 2, bytes.NewReader(fresh), fiveMiB, nil)
 	want(t, "part 2", err, nil)
-	three, err := b.UploadPartCopy(t.Context(), "edited", id, 3, "base +%ü", src.ETag, 3*fiveMiB-7, 7)
+	three, err := b.UploadPartCopy(t.Context(), "edited", id, 3, src, 3*fiveMiB-7, 7)
 	want(t, "copy 3", err, nil)
-	_, err = b.UploadPartCopy(t.Context(), "edited", id, 4, "base +%ü", `"0123456789abcdef0123456789abcdef"`, 0, 10)
+	_, err = b.UploadPartCopy(t.Context(), "edited", id, 4, s3.Object{Key: src.Key, ETag: otherETag}, 0, 10)
 	want(t, "copy of another version", err, s3.ErrPrecondition)
-	_, err = b.UploadPartCopy(t.Context(), "edited", id, 4, "none", "", 0, 10)
+	_, err = b.UploadPartCopy(t.Context(), "edited", id, 4, s3.Object{Key: "none"}, 0, 10)
 	want(t, "copy of nothing", err, s3.ErrNotFound)
 	o, err := b.Complete(t.Context(), "edited", id, []s3.Part{one, two, three}, s3.Cond{})
 	want(t, "complete", err, nil)

@@ -35,6 +35,10 @@ func TestConformance(t *testing.T) {
 		{"part copies", testPartCopies},
 		{"multipart errors", testMultipartErrors},
 		{"complete conditions", testCompleteConditions},
+		{"probe", testProbeConditions},
+		{"checksums", testChecksums},
+		{"tags", testTags},
+		{"old versions", testOldVersions},
 	}
 	for _, server := range backends(t) {
 		t.Run(server.name, func(t *testing.T) {
@@ -226,7 +230,7 @@ func testCopy(t *testing.T, server backend, b *s3.Bucket) {
 	data := noise(100000, 3)
 	src, err := b.Put(t.Context(), "src", bytes.NewReader(data), int64(len(data)), nil, p, s3.Cond{})
 	want(t, "put", err, nil)
-	o, err := b.Copy(t.Context(), "src", src.ETag, "dst", nil, s3.Cond{})
+	o, err := b.Copy(t.Context(), src, "dst", nil, s3.Cond{})
 	want(t, "copy", err, nil)
 	got, err := b.Head(t.Context(), "dst")
 	want(t, "head", err, nil)
@@ -235,15 +239,15 @@ func testCopy(t *testing.T, server backend, b *s3.Bucket) {
 	}
 	p.Meta = map[string]string{"mtime": "2"}
 	for _, dst := range []string{"dst", "src"} { // onto itself too: new metadata
-		_, err = b.Copy(t.Context(), "src", src.ETag, dst, &p, s3.Cond{})
+		_, err = b.Copy(t.Context(), src, dst, &p, s3.Cond{})
 		want(t, "copy with new metadata", err, nil)
 		if got, err = b.Head(t.Context(), dst); err != nil || got.Props.Meta["mtime"] != "2" || got.Props.ContentType != "video/mp4" {
 			t.Errorf("%s is %+v, %v", dst, got, err)
 		}
 	}
-	_, err = b.Copy(t.Context(), "src", `"0123456789abcdef0123456789abcdef"`, "dst", nil, s3.Cond{})
+	_, err = b.Copy(t.Context(), s3.Object{Key: "src", ETag: otherETag}, "dst", nil, s3.Cond{})
 	want(t, "copy of another version", err, s3.ErrPrecondition)
-	_, err = b.Copy(t.Context(), "none", "", "dst", nil, s3.Cond{})
+	_, err = b.Copy(t.Context(), s3.Object{Key: "none"}, "dst", nil, s3.Cond{})
 	want(t, "copy of nothing", err, s3.ErrNotFound)
 }
 
@@ -340,7 +344,7 @@ func testOddKeys(t *testing.T, server backend, b *s3.Bucket) {
 		if got := get(t, b, key); !bytes.Equal(got, data) {
 			t.Errorf("%q: got %q; want %q", key, got, data)
 		}
-		_, err = b.Copy(t.Context(), key, "", "copied", nil, s3.Cond{})
+		_, err = b.Copy(t.Context(), s3.Object{Key: key}, "copied", nil, s3.Cond{})
 		want(t, fmt.Sprintf("copy %q", key), err, nil)
 		if got := get(t, b, "copied"); !bytes.Equal(got, data) {
 			t.Errorf("copy of %q: got %q", key, got)

@@ -20,7 +20,7 @@ func TestOptionHeaders(t *testing.T) {
 		crc := uint64(0)
 		_, err := b.Put(ctx, "k", strings.NewReader(""), 0, &crc, s3.Properties{}, s3.Cond{})
 		want(t, "put", err, nil)
-		_, err = b.Copy(ctx, "k", "", "l", nil, s3.Cond{})
+		_, err = b.Copy(ctx, s3.Object{Key: "k"}, "l", nil, s3.Cond{})
 		want(t, "copy", err, nil)
 		id, err := b.CreateUpload(ctx, "m", s3.Properties{})
 		want(t, "create", err, nil)
@@ -84,32 +84,6 @@ func TestStorageClass(t *testing.T) {
 		want(t, "put", err, nil)
 		if got := srv.Header("warm").Get("X-Amz-Storage-Class"); got != "STANDARD_IA" {
 			t.Errorf("class is now %q", got)
-		}
-	})
-}
-
-// A store that does not know CRC64NVME is used without.
-func TestStoreWithoutSums(t *testing.T) {
-	inBubble(t, func(t *testing.T, srv *s3test.Server, b *s3.Bucket) {
-		srv.Fault(func(r *http.Request) *s3test.Fault {
-			if r.Header.Get("X-Amz-Checksum-Crc64nvme") != "" || r.Header.Get("X-Amz-Checksum-Algorithm") != "" {
-				return &s3test.Fault{Status: 501, Code: "NotImplemented"}
-			}
-			return nil
-		})
-		crc := uint64(1)
-		for range 2 {
-			_, err := b.Put(t.Context(), "k", strings.NewReader("x"), 1, &crc, s3.Properties{}, s3.Cond{})
-			want(t, "put", err, nil)
-		}
-		id, err := b.CreateUpload(t.Context(), "m", s3.Properties{})
-		want(t, "create", err, nil)
-		part, err := b.UploadPart(t.Context(), "m", id, 1, strings.NewReader("x"), 1, &crc)
-		want(t, "part", err, nil)
-		_, err = b.Complete(t.Context(), "m", id, []s3.Part{part}, s3.Cond{})
-		want(t, "complete", err, nil)
-		if n := srv.Count("PutObject"); n != 3 {
-			t.Errorf("%d PutObject; want 3: one refused, two without", n)
 		}
 	})
 }

@@ -15,7 +15,8 @@ const (
 	defaultConns  = 128
 	dialWait      = 5 * time.Second
 	handshakeWait = 5 * time.Second
-	stallWait     = 15 * time.Second // no byte of a request moved
+	stallWait     = 15 * time.Second // the next stallBytes of a request did not go out
+	stallBytes    = 256 << 10
 	idleWait      = 55 * time.Second
 	ioBuffer      = 64 << 10
 )
@@ -58,6 +59,7 @@ func poolOf(op string) pool {
 type client struct {
 	pools [pools]aws.HTTPClient
 	count counters
+	line  line
 }
 
 func baseClient() *awshttp.BuildableClient { return awshttp.NewBuildableClient() }
@@ -71,13 +73,13 @@ func newClient(base aws.HTTPClient, c Config) *client {
 	}
 	out := &client{}
 	for p := range pools {
-		out.pools[p] = build.WithTransportOptions(func(t *http.Transport) { tune(t, c, p) }).Freeze()
+		out.pools[p] = build.WithTransportOptions(func(t *http.Transport) { tune(t, c, p, &out.line) }).Freeze()
 	}
 	return out
 }
 
 // tune sets up the connections of one pool.
-func tune(t *http.Transport, c Config, p pool) {
+func tune(t *http.Transport, c Config, p pool, l *line) {
 	conns := c.MaxConns
 	if conns <= 0 {
 		conns = defaultConns
@@ -107,7 +109,7 @@ func tune(t *http.Transport, c Config, p pool) {
 		if err != nil {
 			return nil, err
 		}
-		return &stallConn{conn}, nil
+		return &stallConn{conn, l}, nil
 	}
 }
 
@@ -121,12 +123,19 @@ func dialer() *net.Dialer {
 // Do sends a request through the pool of its operation.
 func (c *client) Do(r *http.Request) (*http.Response, error) {
 	op := middleware.GetOperationName(r.Context())
+	if body, ok := r.Context().Value(bodyKey{}).(blockBody); ok && r.Body != nil && r.Body != http.NoBody {
+		r.Body = &attemptBody{body: body}
+	}
 	c.count.request(op)
 	resp, err := c.pools[poolOf(op)].Do(r)
 	if err != nil {
 		c.count.failures.Add(1)
+		if r.Context().Err() == nil {
+			c.line.failed()
+		}
 		return resp, err
 	}
+	c.line.answered()
 	if resp.StatusCode >= http.StatusBadRequest {
 		c.count.failures.Add(1)
 	} else if r.ContentLength > 0 {
@@ -146,11 +155,21 @@ func (c *client) close() {
 
 // stallConn ends a write that makes no progress: a request body may take as
 // long as it likes, but not stand still.
-type stallConn struct{ net.Conn }
+type stallConn struct {
+	net.Conn
+	line *line
+}
 
 func (c *stallConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(stallWait)); err != nil {
-		return 0, err
+	done := 0
+	for {
+		if err := c.SetWriteDeadline(time.Now().Add(stallWait)); err != nil {
+			return done, err
+		}
+		n, err := c.Conn.Write(p[done:min(done+stallBytes, len(p))])
+		c.line.sent(n)
+		if done += n; err != nil || done == len(p) {
+			return done, err
+		}
 	}
-	return c.Conn.Write(p)
 }

@@ -18,26 +18,26 @@ type UploadOption int
 const WithCopies UploadOption = 1
 
 // CreateUpload begins a multipart upload. Its parts are to be sent with their
-// CRC64NVME, unless it was created WithCopies: then without.
+// CRC64NVME, unless it was created WithCopies: then without. Where the server does
+// not know CRC64NVME, it gets another checksum by itself.
 func (b *Bucket) CreateUpload(ctx context.Context, key string, p Properties, opts ...UploadOption) (uploadID string, err error) {
 	in := &awss3.CreateMultipartUploadInput{
 		Bucket: &b.cfg.Bucket, Key: &key, RequestPayer: b.payer(),
 		ContentType: str(p.ContentType), CacheControl: str(p.CacheControl), ContentDisposition: str(p.ContentDisposition),
 		ContentEncoding: str(p.ContentEncoding), ContentLanguage: str(p.ContentLanguage), Expires: p.sentExpires(), Metadata: p.sentMeta(),
-		StorageClass: b.storageClass(&p), ACL: types.ObjectCannedACL(b.cfg.ACL),
-		ServerSideEncryption: types.ServerSideEncryption(b.cfg.SSE), SSEKMSKeyId: str(b.cfg.SSEKMSKey),
+		StorageClass: b.storageClass(&p), ACL: types.ObjectCannedACL(b.cfg.ACL), Tagging: str(p.Tags),
 	}
-	sums := len(opts) == 0 && !b.noSums.Load()
-	if sums {
-		in.ChecksumAlgorithm, in.ChecksumType = types.ChecksumAlgorithmCrc64nvme, types.ChecksumTypeFullObject
-	}
-	out, err := b.api.Load().CreateMultipartUpload(ctx, in)
-	err = classify("CreateMultipartUpload", key, err)
-	if sums && (errors.Is(err, ErrUnsupported) || errors.Is(err, ErrInvalid)) {
-		in.ChecksumAlgorithm, in.ChecksumType = "", ""
+	in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = b.encryption(&p)
+	var out *awss3.CreateMultipartUploadOutput
+	attempt := func(a algorithm) (err error) {
+		in.ChecksumAlgorithm, in.ChecksumType = a.declared()
 		out, err = b.api.Load().CreateMultipartUpload(ctx, in)
-		b.noSums.Store(err == nil)
-		err = classify("CreateMultipartUpload", key, err)
+		return classify("CreateMultipartUpload", key, err)
+	}
+	if len(opts) > 0 {
+		err = attempt(md5Sum)
+	} else {
+		err = b.negotiate(func(err error) bool { return errors.Is(err, ErrUnsupported) || errors.Is(err, ErrInvalid) }, attempt)
 	}
 	if err != nil {
 		return "", err
@@ -48,28 +48,53 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, p Properties, opt
 	return *out.UploadId, nil
 }
 
-// UploadPart sends part n. The body is read as by Put.
+// UploadPart sends part n. The body is read as by Put. Without crc, as in uploads
+// created WithCopies, its MD5 is sent.
 func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, n int32, body io.ReadSeeker, size int64, crc *uint64) (Part, error) {
 	in := &awss3.UploadPartInput{
 		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, PartNumber: &n,
 		Body: body, ContentLength: &size, RequestPayer: b.payer(),
 	}
-	if !b.noSums.Load() {
-		in.ChecksumCRC64NVME = sumHeader(crc)
+	part := Part{Number: n, Size: size, CRC64NVME: crc}
+	send := func(s Sum) (confirmed bool, err error) {
+		in.ChecksumCRC64NVME, in.ChecksumCRC32C, in.ChecksumCRC32, in.ContentMD5 = s.headers()
+		out, err := b.api.Load().UploadPart(withBody(ctx, body), in, unsigned)
+		if err != nil {
+			return false, err
+		}
+		part.ETag, part.Sum = quoted(out.ETag), s
+		return s.confirmed(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32), nil
 	}
-	out, err := b.api.Load().UploadPart(ctx, in, unsigned)
+	var err error
+	if crc != nil {
+		err = b.withSum("UploadPart", key, body, crc, send)
+	} else {
+		var s Sum
+		if s, err = md5Sum.of(body, nil); err == nil {
+			_, err = send(s)
+		}
+		err = classify("UploadPart", key, err)
+	}
 	if err != nil {
-		return Part{}, b.explainPartReset(ctx, key, uploadID, ofUpload(classify("UploadPart", key, err)))
+		return Part{}, b.explainPartReset(ctx, key, uploadID, ofUpload(err))
 	}
-	return uploaded("UploadPart", key, Part{Number: n, ETag: quoted(out.ETag), Size: size, CRC64NVME: crc})
+	return uploaded("UploadPart", key, part)
 }
 
 // UploadPartCopy makes part n of size bytes at off of another object, on the
-// server, up to 5 GiB. srcETag, when not empty, must still be the source's.
-func (b *Bucket) UploadPartCopy(ctx context.Context, key, uploadID string, n int32, srcKey, srcETag string, off, size int64) (Part, error) {
+// server, up to 5 GiB. Of src, ETag and version ID count as by Copy.
+func (b *Bucket) UploadPartCopy(ctx context.Context, key, uploadID string, n int32, src Object, off, size int64) (Part, error) {
+	p, err := b.copyPart(ctx, key, uploadID, n, src, "", off, size)
+	if src.sourceGone(err) {
+		return b.copyPart(ctx, key, uploadID, n, src, src.VersionID, off, size)
+	}
+	return p, err
+}
+
+func (b *Bucket) copyPart(ctx context.Context, key, uploadID string, n int32, src Object, version string, off, size int64) (Part, error) {
 	out, err := b.api.Load().UploadPartCopy(ctx, &awss3.UploadPartCopyInput{
 		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, PartNumber: &n, RequestPayer: b.payer(),
-		CopySource: aws.String(b.copySource(srcKey)), CopySourceIfMatch: str(srcETag),
+		CopySource: aws.String(b.copySource(src.Key, version)), CopySourceIfMatch: str(src.ETag),
 		CopySourceRange: aws.String(byteRange(off, size)),
 	})
 	if err != nil {
@@ -120,7 +145,7 @@ func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Par
 		IfMatch: str(c.IfMatch), IfNoneMatch: ifNoneMatch(c), MultipartUpload: &types.CompletedMultipartUpload{},
 	}
 	whole, sums := wholeSum(parts)
-	sums = sums && !b.noSums.Load()
+	sums = sums && b.algorithm() == crc64nvmeSum
 	if sums {
 		in.ChecksumCRC64NVME, in.ChecksumType = sumHeader(&whole), types.ChecksumTypeFullObject
 	}
@@ -130,6 +155,8 @@ func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Par
 		done := types.CompletedPart{PartNumber: aws.Int32(p.Number), ETag: aws.String(p.ETag)}
 		if sums {
 			done.ChecksumCRC64NVME = sumHeader(p.CRC64NVME)
+		} else {
+			_, done.ChecksumCRC32C, done.ChecksumCRC32, _ = p.Sum.headers()
 		}
 		in.MultipartUpload.Parts = append(in.MultipartUpload.Parts, done)
 	}

@@ -18,14 +18,17 @@ func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
 	if err != nil {
 		return Object{}, classify("HeadObject", key, err)
 	}
-	return Object{
+	o := Object{
 		Key: key, ETag: quoted(out.ETag), VersionID: version(out.VersionId), Size: val(out.ContentLength),
 		LastModified: val(out.LastModified), StorageClass: string(out.StorageClass),
 		Archived: needsRestore(string(out.StorageClass), string(out.ArchiveStatus), val(out.Restore)),
 		Props: properties(out.ContentType, out.CacheControl, out.ContentDisposition, out.ContentEncoding,
 			out.ContentLanguage, out.ExpiresString, out.Metadata, out.StorageClass),
 		HasProps: true,
-	}, nil
+	}
+	o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey = string(out.ServerSideEncryption), val(out.SSEKMSKeyId), val(out.BucketKeyEnabled)
+	o.Props.TagCount = int(val(out.TagCount))
+	return o, nil
 }
 
 // Put writes an object in one request; it replaces what is there, unless c says
@@ -33,31 +36,22 @@ func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
 // and may be read until Put returns. crc is the CRC64NVME of the body, which
 // the server compares; nil is not sent.
 func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size int64, crc *uint64, p Properties, c Cond) (Object, error) {
-	start, err := body.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return Object{}, &Error{Op: "PutObject", Key: key, Kind: ErrInvalid, Detail: "the body cannot seek", Err: err}
-	}
 	in := &awss3.PutObjectInput{
 		Bucket: &b.cfg.Bucket, Key: &key, Body: body, ContentLength: &size, RequestPayer: b.payer(),
 		ContentType: str(p.ContentType), CacheControl: str(p.CacheControl), ContentDisposition: str(p.ContentDisposition),
 		ContentEncoding: str(p.ContentEncoding), ContentLanguage: str(p.ContentLanguage), Expires: p.sentExpires(), Metadata: p.sentMeta(),
-		StorageClass: b.storageClass(&p), ACL: types.ObjectCannedACL(b.cfg.ACL),
-		ServerSideEncryption: types.ServerSideEncryption(b.cfg.SSE), SSEKMSKeyId: str(b.cfg.SSEKMSKey),
+		StorageClass: b.storageClass(&p), ACL: types.ObjectCannedACL(b.cfg.ACL), Tagging: str(p.Tags),
 		IfMatch: str(c.IfMatch), IfNoneMatch: ifNoneMatch(c),
 	}
-	if !b.noSums.Load() {
-		in.ChecksumCRC64NVME = sumHeader(crc)
-	}
-	out, err := b.api.Load().PutObject(ctx, in, unsigned)
-	err = classify("PutObject", key, err)
-	if errors.Is(err, ErrUnsupported) && in.ChecksumCRC64NVME != nil {
-		if _, err = body.Seek(start, io.SeekStart); err == nil {
-			in.ChecksumCRC64NVME = nil
-			out, err = b.api.Load().PutObject(ctx, in, unsigned)
-			b.noSums.Store(err == nil)
+	in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = b.encryption(&p)
+	var out *awss3.PutObjectOutput
+	err := b.withSum("PutObject", key, body, crc, func(s Sum) (confirmed bool, err error) {
+		in.ChecksumCRC64NVME, in.ChecksumCRC32C, in.ChecksumCRC32, in.ContentMD5 = s.headers()
+		if out, err = b.api.Load().PutObject(withBody(ctx, body), in, unsigned); err != nil {
+			return false, err
 		}
-		err = classify("PutObject", key, err)
-	}
+		return s.confirmed(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32), nil
+	})
 	if err != nil {
 		return Object{}, b.explainReset(ctx, key, c, goneMeansChanged(err, c))
 	}
@@ -93,25 +87,38 @@ func (b *Bucket) explainReset(ctx context.Context, key string, c Cond, failed er
 	return &Error{Op: "PutObject", Key: key, Kind: ErrPrecondition, Err: failed}
 }
 
-// Copy copies within the bucket, on the server, up to 5 GiB. srcETag, when not
-// empty, must still be the source's. A nil replace keeps the properties.
-func (b *Bucket) Copy(ctx context.Context, srcKey, srcETag, dstKey string, replace *Properties, c Cond) (Object, error) {
-	if strings.HasSuffix(srcKey, "/") {
-		return b.copyMarker(ctx, srcKey, srcETag, dstKey, replace, c)
+// Copy copies within the bucket, on the server, up to 5 GiB. The ETag of src, when
+// not empty, must still be the source's; where it is not, the version with the ID of
+// src is copied, when that is not empty. A nil replace keeps the properties of the
+// source; tags are always kept. Many servers ignore c: see [Bucket.ProbeConditions].
+func (b *Bucket) Copy(ctx context.Context, src Object, dstKey string, replace *Properties, c Cond) (Object, error) {
+	if strings.HasSuffix(src.Key, "/") {
+		return b.copyMarker(ctx, src, dstKey, replace, c)
 	}
-	return b.copyObject(ctx, srcKey, srcETag, dstKey, replace, c)
+	version := ""
+	o, err := b.copyObject(ctx, src, version, dstKey, replace, c)
+	if src.sourceGone(err) {
+		return b.copyObject(ctx, src, src.VersionID, dstKey, replace, c)
+	}
+	return o, err
+}
+
+// sourceGone tells whether a copy may have failed because the source is not the
+// current version any more, which has an ID.
+func (o *Object) sourceGone(err error) bool {
+	return o.VersionID != "" && (errors.Is(err, ErrPrecondition) || errors.Is(err, ErrNotFound))
 }
 
 // copyMarker writes the marker of a directory anew: servers that keep it as a
 // directory cannot copy it.
-func (b *Bucket) copyMarker(ctx context.Context, srcKey, srcETag, dstKey string, replace *Properties, c Cond) (Object, error) {
-	o, err := b.Head(ctx, srcKey)
+func (b *Bucket) copyMarker(ctx context.Context, src Object, dstKey string, replace *Properties, c Cond) (Object, error) {
+	o, err := b.Head(ctx, src.Key)
 	switch {
 	case err != nil:
 		return Object{}, err
 	case o.Size > 0:
-		return b.copyObject(ctx, srcKey, srcETag, dstKey, replace, c)
-	case srcETag != "" && !sameETag(o.ETag, srcETag):
+		return b.copyObject(ctx, src, "", dstKey, replace, c)
+	case src.ETag != "" && !sameETag(o.ETag, src.ETag):
 		return Object{}, &Error{Op: "CopyObject", Key: dstKey, Kind: ErrPrecondition, Detail: "the source changed"}
 	}
 	if replace == nil {
@@ -120,13 +127,17 @@ func (b *Bucket) copyMarker(ctx context.Context, srcKey, srcETag, dstKey string,
 	return b.Put(ctx, dstKey, strings.NewReader(""), 0, nil, *replace, c)
 }
 
-func (b *Bucket) copyObject(ctx context.Context, srcKey, srcETag, dstKey string, replace *Properties, c Cond) (Object, error) {
+func (b *Bucket) copyObject(ctx context.Context, src Object, version, dstKey string, replace *Properties, c Cond) (Object, error) {
+	kept := replace
+	if kept == nil {
+		kept = src.placement()
+	}
 	in := &awss3.CopyObjectInput{
-		Bucket: &b.cfg.Bucket, Key: &dstKey, CopySource: aws.String(b.copySource(srcKey)), CopySourceIfMatch: str(srcETag),
-		RequestPayer: b.payer(), StorageClass: b.storageClass(replace), ACL: types.ObjectCannedACL(b.cfg.ACL),
-		ServerSideEncryption: types.ServerSideEncryption(b.cfg.SSE), SSEKMSKeyId: str(b.cfg.SSEKMSKey),
+		Bucket: &b.cfg.Bucket, Key: &dstKey, CopySource: aws.String(b.copySource(src.Key, version)), CopySourceIfMatch: str(src.ETag),
+		RequestPayer: b.payer(), StorageClass: b.storageClass(kept), ACL: types.ObjectCannedACL(b.cfg.ACL),
 		IfMatch: str(c.IfMatch), IfNoneMatch: ifNoneMatch(c), MetadataDirective: types.MetadataDirectiveCopy,
 	}
+	in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = b.encryption(kept)
 	if p := replace; p != nil {
 		in.MetadataDirective = types.MetadataDirectiveReplace
 		in.ContentType, in.CacheControl, in.ContentDisposition = str(p.ContentType), str(p.CacheControl), str(p.ContentDisposition)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -49,6 +50,18 @@ func (p *Properties) sentExpires() *time.Time {
 	return &t
 }
 
+// encryption is what a write asks for: what the flags say, else as the object was.
+func (b *Bucket) encryption(p *Properties) (types.ServerSideEncryption, *string, *bool) {
+	if b.cfg.SSE != "" || b.cfg.SSEKMSKey != "" || p == nil || p.SSE == "" {
+		return types.ServerSideEncryption(b.cfg.SSE), str(b.cfg.SSEKMSKey), nil
+	}
+	var bucketKey *bool
+	if p.BucketKey {
+		bucketKey = &p.BucketKey
+	}
+	return types.ServerSideEncryption(p.SSE), str(p.SSEKMSKey), bucketKey
+}
+
 func (b *Bucket) storageClass(p *Properties) types.StorageClass {
 	if p != nil && p.StorageClass != "" {
 		return types.StorageClass(p.StorageClass)
@@ -85,8 +98,19 @@ func sameETag(a, b string) bool {
 	return strings.Trim(strings.TrimPrefix(a, "W/"), `"`) == strings.Trim(strings.TrimPrefix(b, "W/"), `"`)
 }
 
+// placement is what a copy does not take over by itself. What was in an archive and
+// was restored is to stay readable.
+func (o *Object) placement() *Properties {
+	p := Properties{StorageClass: o.StorageClass, SSE: o.Props.SSE, SSEKMSKey: o.Props.SSEKMSKey, BucketKey: o.Props.BucketKey}
+	switch p.StorageClass {
+	case "STANDARD", string(types.StorageClassGlacier), string(types.StorageClassDeepArchive):
+		p.StorageClass = ""
+	}
+	return &p
+}
+
 // copySource is the header x-amz-copy-source: the SDK does not encode it.
-func (b *Bucket) copySource(key string) string {
+func (b *Bucket) copySource(key, version string) string {
 	const hex = "0123456789ABCDEF"
 	s := b.cfg.Bucket + "/" + key
 	var out strings.Builder
@@ -100,6 +124,9 @@ func (b *Bucket) copySource(key string) string {
 		out.WriteByte('%')
 		out.WriteByte(hex[c>>4])
 		out.WriteByte(hex[c&15])
+	}
+	if version != "" {
+		out.WriteString("?versionId=" + url.QueryEscape(version))
 	}
 	return out.String()
 }

@@ -25,7 +25,8 @@ import (
 type backend struct {
 	name   string
 	config s3.Config
-	signed bool // it checks signatures
+	signed bool           // it checks signatures
+	fake   *s3test.Server // nil: a real server
 }
 
 func (b backend) open(t *testing.T, changes ...func(*s3.Config)) *s3.Bucket {
@@ -48,7 +49,7 @@ func backends(t *testing.T) []backend {
 	fake := s3test.New()
 	t.Cleanup(fake.Close)
 	return []backend{
-		{name: "fake", config: s3test.Config(fake)},
+		{name: "fake", config: s3test.Config(fake), fake: fake},
 		{name: "embedded", config: startEmbedded(t), signed: true},
 		{name: "minio", config: startMinIO(t), signed: true},
 	}
@@ -113,13 +114,18 @@ func startMinIO(t testing.TB) s3.Config {
 	return c
 }
 
-// createBucket tries until the server has started.
-func createBucket(t testing.TB, c s3.Config) error {
-	t.Helper()
-	api := awss3.New(awss3.Options{
+// plainClient is the SDK without anything of ours.
+func plainClient(c s3.Config) *awss3.Client {
+	return awss3.New(awss3.Options{
 		Region: c.Region, BaseEndpoint: aws.String(c.Endpoint), UsePathStyle: true, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretKey, ""),
 	})
+}
+
+// createBucket tries until the server has started.
+func createBucket(t testing.TB, c s3.Config) error {
+	t.Helper()
+	api := plainClient(c)
 	var err error
 	for limit := time.Now().Add(30 * time.Second); time.Now().Before(limit); {
 		if _, err = api.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: &c.Bucket}); err == nil {

@@ -69,6 +69,16 @@ type Properties struct {
 
 	// StorageClass of the object; empty takes that of the Config when written.
 	StorageClass string
+
+	// SSE is how the server encrypted it, with the key SSEKMSKey; empty: not said.
+	// When written, the Config goes first.
+	SSE, SSEKMSKey string
+	BucketKey      bool
+
+	// TagCount is how many tags the object has; a copy keeps them. Tags, in the form
+	// of a URL query, are set when it is written otherwise; see [Bucket.Tags].
+	TagCount int
+	Tags     string
 }
 
 // Cond is the precondition of a write. The zero Cond writes always.
@@ -83,6 +93,7 @@ type Part struct {
 	ETag      string
 	Size      int64
 	CRC64NVME *uint64 // nil when the server did not say
+	Sum       Sum     // what the server compared instead; Complete names it
 }
 
 // PendingUpload is a multipart upload that was neither completed nor aborted.

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -21,6 +22,7 @@ func (b *Bucket) ListParts(ctx context.Context, key, uploadID string) ([]Part, e
 		for _, p := range out.Parts {
 			parts = append(parts, Part{
 				Number: val(p.PartNumber), ETag: quoted(p.ETag), Size: val(p.Size), CRC64NVME: parseSum(p.ChecksumCRC64NVME),
+				Sum: listedSum(p.ChecksumCRC32C, p.ChecksumCRC32),
 			})
 		}
 		if !val(out.IsTruncated) {
@@ -31,6 +33,35 @@ func (b *Bucket) ListParts(ctx context.Context, key, uploadID string) ([]Part, e
 		}
 		in.PartNumberMarker = out.NextPartNumberMarker
 	}
+}
+
+// UploadSize is what the server has of an upload.
+type UploadSize struct {
+	Parts int
+	Bytes int64
+	Last  time.Time // when the newest part came; zero without parts
+}
+
+// UploadSize asks how much of an upload the server has.
+func (b *Bucket) UploadSize(ctx context.Context, key, uploadID string) (UploadSize, error) {
+	var size UploadSize
+	pages := awss3.NewListPartsPaginator(b.api.Load(), &awss3.ListPartsInput{
+		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, RequestPayer: b.payer(),
+	}, func(o *awss3.ListPartsPaginatorOptions) { o.StopOnDuplicateToken = true })
+	for pages.HasMorePages() {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return size, ofUpload(classify("ListParts", key, err))
+		}
+		for _, p := range out.Parts {
+			size.Parts++
+			size.Bytes += val(p.Size)
+			if at := val(p.LastModified); at.After(size.Last) {
+				size.Last = at
+			}
+		}
+	}
+	return size, nil
 }
 
 // ListUploads gives all uploads below prefix that nobody completed or aborted.

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -25,4 +26,70 @@ func startWriteback(f *os.File, off, n int64) {
 // punch frees the range where the file system can.
 func punch(f *os.File, off, n int64) error {
 	return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+}
+
+// openDirect opens a file for requests past the page cache; nil where the file
+// system has none.
+func openDirect(path string) *os.File {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT, 0)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// writeVector writes adjacent buffers in as few requests as it can.
+func writeVector(f *os.File, bufs [][]byte, off int64) error {
+	for len(bufs) > 0 {
+		n, err := unix.Pwritev(int(f.Fd()), bufs, off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return &os.PathError{Op: "write", Path: f.Name(), Err: err}
+		}
+		if n == 0 {
+			return &os.PathError{Op: "write", Path: f.Name(), Err: io.ErrShortWrite}
+		}
+		off += int64(n)
+		for len(bufs) > 0 && n >= len(bufs[0]) {
+			n -= len(bufs[0])
+			bufs = bufs[1:]
+		}
+		if n > 0 {
+			bufs[0] = bufs[0][n:]
+		}
+	}
+	return nil
+}
+
+// readDirect fills buf from off; zeros behind the end.
+func readDirect(f *os.File, buf []byte, off int64) error {
+	for done := 0; done < len(buf); {
+		n, err := unix.Pread(int(f.Fd()), buf[done:], off+int64(done))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return &os.PathError{Op: "read", Path: f.Name(), Err: err}
+		}
+		if done += n; n == 0 || done%directAlign != 0 {
+			clear(buf[done:])
+			return nil
+		}
+	}
+	return nil
+}
+
+// syncData makes the bytes durable, and what is needed to read them.
+func syncData(f *os.File) error {
+	for {
+		err := unix.Fdatasync(int(f.Fd()))
+		if err == nil {
+			return nil
+		}
+		if err != unix.EINTR {
+			return &os.PathError{Op: "sync", Path: f.Name(), Err: err}
+		}
+	}
 }

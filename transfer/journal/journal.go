@@ -4,10 +4,13 @@
 // A directory belongs to one endpoint and bucket and to one process at a time:
 //
 //	identity.json   format version, endpoint, bucket, prefix
-//	journal.db      bbolt; bucket "records": ID -> Record as JSON
+//	journal.db      bbolt; bucket "records": ID -> Record as JSON; bucket "state":
+//	                "clean" is there after a process has ended well
 //	open.log        names of files that are being written (not synced: it is for
 //	                telling the user which files a crash cut off)
 //	spool/ID        the bytes of the content ID, sparse
+//	damaged/ID      bytes that a crash of the machine damaged, with the record as
+//	                ID.json; nothing here is ever read again
 //
 // A record reaches the disk only after its spool file did. The package never
 // talks to the bucket and never decides what is published when.
@@ -25,6 +28,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"s3mount/internal/mem"
 )
 
 // Version is the format of the directory. A directory of another version is refused.
@@ -57,11 +62,18 @@ type Options struct {
 	AllowVolatile bool
 	// SpoolLimit is the most bytes that spool files may take.
 	SpoolLimit int64
+	// Budget and Arena are for blocks on their way to and from the disk; nil: 64 MiB
+	// of their own.
+	Budget *mem.Budget
+	Arena  *mem.Arena
 }
 
 // Journal is an open directory.
 type Journal struct {
 	Spool *Spool
+
+	dir   string
+	clean bool // the last process ended well, or what it left was verified
 
 	db   *bbolt.DB
 	open *openLog
@@ -98,7 +110,7 @@ func Open(o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{db: db}
+	j := &Journal{dir: o.Dir, db: db}
 	j.idle = sync.NewCond(&j.mu)
 	if err := j.prepare(o); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -111,8 +123,10 @@ func (j *Journal) prepare(o Options) error {
 		return err
 	}
 	err := j.db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(recordsBucket)
-		return err
+		if _, err := tx.CreateBucketIfNotExists(recordsBucket); err != nil {
+			return err
+		}
+		return j.takeClean(tx)
 	})
 	if err != nil {
 		return err
@@ -120,7 +134,7 @@ func (j *Journal) prepare(o Options) error {
 	if j.open, err = openOpenLog(filepath.Join(o.Dir, "open.log")); err != nil {
 		return err
 	}
-	j.Spool, err = openSpool(filepath.Join(o.Dir, "spool"), o.SpoolLimit)
+	j.Spool, err = openSpool(filepath.Join(o.Dir, "spool"), o)
 	return err
 }
 
@@ -165,11 +179,20 @@ func writeDurably(path string, raw []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
+// Dir is the directory.
+func (j *Journal) Dir() string { return j.dir }
+
 // Records is every record, oldest first.
-func (j *Journal) Records() ([]Record, error) {
+func (j *Journal) Records() ([]Record, error) { return readRecords(j.db) }
+
+func readRecords(db *bbolt.DB) ([]Record, error) {
 	var all []Record
-	err := j.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(recordsBucket).ForEach(func(k, v []byte) error {
+	err := db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(recordsBucket)
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(k, v []byte) error {
 			var r Record
 			if err := json.Unmarshal(v, &r); err != nil {
 				return fmt.Errorf("record %s: %w", k, err)
@@ -239,29 +262,6 @@ func writeBatch(b *bbolt.Bucket, batch []*change) error {
 	return nil
 }
 
-// Unpublished counts the records of a journal that no process has open, and tells
-// whose they are.
-func Unpublished(dir string) (id Identity, records int, err error) {
-	raw, err := os.ReadFile(filepath.Join(dir, "identity.json"))
-	if err != nil {
-		return id, 0, err
-	}
-	if err := json.Unmarshal(raw, &id); err != nil {
-		return id, 0, err
-	}
-	db, err := bbolt.Open(filepath.Join(dir, "journal.db"), 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Millisecond})
-	if err != nil {
-		return id, 0, err
-	}
-	err = db.View(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(recordsBucket); b != nil {
-			records = b.Stats().KeyN
-		}
-		return nil
-	})
-	return id, records, errors.Join(err, db.Close())
-}
-
 // NoteOpen remembers, without waiting for the disk, that the content is being
 // written under this name.
 func (j *Journal) NoteOpen(id, key string) error { return j.open.note(id, key) }
@@ -280,5 +280,6 @@ func (j *Journal) Close() error {
 		j.idle.Wait()
 	}
 	j.mu.Unlock()
-	return errors.Join(j.open.close(), j.db.Close())
+	j.Spool.close()
+	return errors.Join(j.markClean(), j.open.close(), j.db.Close())
 }

@@ -78,6 +78,36 @@ func TestUnfinishedAreNamed(t *testing.T) {
 	}
 }
 
+// One file stays open while very many others come and go.
+func TestOpenLogStaysSmall(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	if err := j.NoteOpen("long", "stays open"); err != nil {
+		t.Fatal(err)
+	}
+	biggest := int64(0)
+	for i := range 60_000 {
+		id := fmt.Sprint(i)
+		if err := errors.Join(j.NoteOpen(id, "a name"), j.NoteClosed(id)); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(dir, "open.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		biggest = max(biggest, info.Size())
+	}
+	if biggest > openLogSlack+1000 {
+		t.Errorf("the log grew to %d bytes", biggest)
+	}
+	j.Close()
+	j = open(t, dir)
+	defer j.Close()
+	if u := j.Unfinished(); len(u) != 1 || u["long"] != "stays open" {
+		t.Errorf("unfinished %v", u)
+	}
+}
+
 func TestSpoolLimitAndReferences(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir)

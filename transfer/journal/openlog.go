@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -10,14 +11,21 @@ import (
 
 // openLog remembers the names of files that are being written. It is appended
 // without a sync: a killed process leaves it complete, a dead machine perhaps not,
-// and then unfinished files are told by their ID alone.
+// and then unfinished files are told by their ID alone. It is written anew when most
+// of it speaks of files that were closed, so its size stays bounded.
 type openLog struct {
 	unfinished map[string]string // as found at the start
 
 	mu   sync.Mutex
+	path string
 	file *os.File
-	open map[string]bool
+	open map[string]string // content ID to key
+	size int64             // of the file
+	keep int64             // size after it was written anew
 }
+
+// openLogSlack is how many bytes of ended entries the file may hold.
+const openLogSlack = 1 << 20
 
 type openLine struct {
 	ID  string `json:"id"`
@@ -30,7 +38,7 @@ func openOpenLog(path string) (*openLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &openLog{unfinished: map[string]string{}, file: f, open: map[string]bool{}}
+	l := &openLog{unfinished: map[string]string{}, path: path, file: f, open: map[string]string{}}
 	scan := bufio.NewScanner(f)
 	scan.Buffer(nil, 1<<20)
 	for scan.Scan() {
@@ -54,20 +62,21 @@ func openOpenLog(path string) (*openLog, error) {
 func (l *openLog) note(id, key string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open[id] = true
+	l.open[id] = key
 	return l.write(openLine{ID: id, Key: key})
 }
 
 func (l *openLog) forget(id string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.open[id] {
+	if _, ok := l.open[id]; !ok {
 		return nil
 	}
 	delete(l.open, id)
 	if len(l.open) > 0 {
 		return l.write(openLine{ID: id, End: true})
 	}
+	l.size, l.keep = 0, 0
 	if err := l.file.Truncate(0); err != nil {
 		return err
 	}
@@ -75,13 +84,43 @@ func (l *openLog) forget(id string) error {
 	return err
 }
 
+// write appends a line. The caller holds l.mu.
 func (l *openLog) write(x openLine) error {
 	raw, err := json.Marshal(x)
 	if err != nil {
 		return err
 	}
-	_, err = l.file.Write(append(raw, '\n'))
+	n, err := l.file.Write(append(raw, '\n'))
+	l.size += int64(n)
+	if err == nil && l.size > 2*l.keep+openLogSlack {
+		err = l.rewrite()
+	}
 	return err
+}
+
+// rewrite makes a file of what is open, and puts it in the place of the old one. The
+// caller holds l.mu.
+func (l *openLog) rewrite() error {
+	var all bytes.Buffer
+	enc := json.NewEncoder(&all)
+	for id, key := range l.open {
+		if err := enc.Encode(openLine{ID: id, Key: key}); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(l.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(all.Bytes()); err == nil {
+		err = os.Rename(l.path+".new", l.path)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	old := l.file
+	l.file, l.size, l.keep = f, int64(all.Len()), int64(all.Len())
+	return old.Close()
 }
 
 func (l *openLog) close() error { return l.file.Close() }

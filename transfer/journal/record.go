@@ -3,6 +3,7 @@ package journal
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 
 	"s3mount/transfer/plan"
 )
@@ -14,12 +15,16 @@ type Record struct {
 	Seq uint64 `json:"seq"` // order in which operations were asked for
 	Key string `json:"key"` // where it is to be published
 
-	// A record without content deletes Delete and publishes nothing.
+	// A record without content aborts Upload, deletes Delete, and publishes nothing.
 	NoContent bool `json:"no_content,omitempty"`
+	// Rename is the rename of a directory that is not complete; nil: none.
+	Rename *Rename `json:"rename,omitempty"`
 	// Open: the content is still being written, and only its upload is remembered.
 	Open bool `json:"open,omitempty"`
 
 	Extents []plan.Extent `json:"extents,omitempty"`
+	// Sums are those of the data; nil: there are none, since the bytes were to change.
+	Sums *Sums `json:"sums,omitempty"`
 	// Base is the version that Base extents refer to; BaseID instead names an older
 	// record that has to be published first.
 	Base   *Object `json:"base,omitempty"`
@@ -32,8 +37,15 @@ type Record struct {
 
 	Meta Meta `json:"meta"`
 
+	// Creating is a key at which an upload was being created whose ID is not known: the
+	// intent before the act. A record without content keeps it until no upload is left
+	// there.
+	Creating string `json:"creating,omitempty"`
 	// Upload is the multipart upload that holds parts of the content already.
 	Upload *Upload `json:"upload,omitempty"`
+	// Done is an object that has the content's bytes already, but another name or
+	// other metadata.
+	Done *Object `json:"done,omitempty"`
 	// Publication is the random ID that the object carries, so that it is known again
 	// after an answer was lost.
 	Publication string `json:"publication"`
@@ -49,11 +61,33 @@ type Object struct {
 	Publication string `json:"publication,omitempty"`
 }
 
-// Upload is a multipart upload that was created.
+// Upload is a multipart upload that was created. Without Meta it can only be given
+// up: records of older versions do not say how it was begun.
 type Upload struct {
 	Key string `json:"key"`
 	ID  string `json:"id"`
+
+	Meta     *Meta  `json:"meta,omitempty"`      // what it was created with
+	Replaces string `json:"replaces,omitempty"`  // ETag of what was at Key then; empty: nothing
+	PartSize int64  `json:"part_size,omitempty"` // fixed size of parts; 0: growing
+	Hint     int64  `json:"size_hint,omitempty"` // announced size of the file, which growing parts follow
+	// Pieces is the plan of an edit; without one the parts are those of the layout.
+	Pieces []plan.Piece `json:"pieces,omitempty"`
 }
+
+// Rename gives every key below From the same name below To. Both end with a slash.
+type Rename struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Objects are those to copy; each is deleted when its copy is there.
+	Objects []Object `json:"objects,omitempty"`
+	// Undo are those that stay, since an unpublished file builds on them: their copies
+	// are deleted.
+	Undo []Object `json:"undo,omitempty"`
+}
+
+// NewKey is the new name of a key below From.
+func (r *Rename) NewKey(key string) string { return r.To + strings.TrimPrefix(key, r.From) }
 
 // Meta is what a file carries besides its bytes.
 type Meta struct {

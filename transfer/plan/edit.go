@@ -3,92 +3,54 @@ package plan
 // Piece is one part of an edited object: a range that the server copies from the
 // base, or one that is sent.
 type Piece struct {
-	Off, Len int64
-	Copy     bool
+	Off  int64 `json:"off"`
+	Len  int64 `json:"len"`
+	Copy bool  `json:"copy,omitempty"`
 }
 
-// sendPart is the size of the parts in which long runs of data are sent.
-const sendPart = 16 << 20
+// limits say what parts may be. Tests use smaller ones than S3's.
+type limits struct {
+	min, max int64 // size of a part; the last may be smaller
+	parts    int   // number of parts
+	send     int64 // size in which long runs are sent; at least 2*min, at most max
+	copy     int64 // size in which long runs are copied at least, within the same bounds
+	spread   int64 // number of copies that a large file is divided into at least
+}
+
+// s3Limits divide copies as far as few requests allow, since a server copies
+// several parts at once, and one of 5 GiB takes it a while.
+var s3Limits = limits{min: MinPart, max: MaxPart, parts: MaxParts, send: 16 << 20, copy: 512 << 20, spread: 5}
 
 // Edit cuts an edited file into the parts of a multipart upload. Runs of the base
-// become copies of at most MaxPart; everything else is sent. A sent run below
-// MinPart borrows bytes from the base next to it, and a run of the base that is
-// too short to be a part is sent: the ranges of a Piece without Copy may thus hold
-// base bytes, which have to be fetched first (Borrowed).
+// become copies; everything else is sent. A sent run below MinPart borrows bytes
+// from the base beside it, and a run of the base that is not worth a part is sent:
+// the ranges of a Piece without Copy may thus hold base bytes, which have to be
+// fetched first (Borrowed).
 //
 // The pieces cover the file exactly and in order; each but the last has at least
-// MinPart bytes; there are at most MaxParts.
-func Edit(e *Extents) []Piece {
-	for gap := int64(MinPart); ; gap *= 2 {
-		pieces := split(widen(runs(e, gap), e.Size()))
-		if len(pieces) <= MaxParts || gap > e.Size() {
-			return pieces
-		}
-	}
-}
+// MinPart bytes, none more than MaxPart, and there are at most MaxParts. No plan
+// sends fewer bytes, unless it needs more than MaxParts pieces.
+func Edit(e *Extents) []Piece { return s3Limits.edit(e) }
 
-// runs joins the extents to runs of copied and sent bytes. A copied run shorter
-// than gap between sent ones is sent with them.
-func runs(e *Extents, gap int64) []Piece {
-	var out []Piece
-	for _, x := range e.list {
-		copied := x.Kind == Base && x.Len >= gap
-		if k := len(out) - 1; k >= 0 && out[k].Copy == copied {
-			out[k].Len += x.Len
-		} else {
-			out = append(out, Piece{x.Off, x.Len, copied})
-		}
-	}
-	return out
-}
+// PutMax is the largest file that is worth sending in one request.
+const PutMax = 16 << 20
 
-// widen lets sent runs that are too short take bytes from the copied runs beside
-// them. A copied run that would become too short joins the sent one.
-func widen(in []Piece, size int64) []Piece {
-	var out []Piece
-	for i := 0; i < len(in); i++ {
-		p := in[i]
-		if k := len(out) - 1; k >= 0 && out[k].Copy == p.Copy {
-			out[k].Len += p.Len
-			continue
-		}
-		if p.Copy || p.Len >= MinPart {
-			out = append(out, p)
-			continue
-		}
-		need := MinPart - p.Len
-		if i+1 < len(in) { // from the copied run behind
-			take := need
-			if rest := in[i+1].Len - take; rest < MinPart && in[i+1].Off+in[i+1].Len != size || rest <= 0 {
-				take = in[i+1].Len
-			}
-			p.Len += take
-			in[i+1].Off += take
-			in[i+1].Len -= take
-			if in[i+1].Len == 0 {
-				i++
-			}
-		} // the last part may be short
-		out = append(out, p)
-	}
-	return out
-}
+// putSaving is how many bytes a plan of parts must save before its requests (begin,
+// a copy, complete) are worth more than fetching and sending those bytes.
+const putSaving = 4 << 20
 
-// split cuts runs that are larger than a part may be into equal pieces.
-func split(in []Piece) []Piece {
-	var out []Piece
-	for _, p := range in {
-		limit := int64(MaxPart)
-		if !p.Copy {
-			limit = max(sendPart, (p.Len+MaxParts/2-1)/(MaxParts/2))
-		}
-		n := (p.Len + limit - 1) / limit
-		size := (p.Len + n - 1) / n
-		for off := p.Off; off < p.Off+p.Len; off += size {
-			out = append(out, Piece{off, min(size, p.Off+p.Len-off), p.Copy})
+// OnePut tells whether the file is best sent whole, by one PUT.
+func OnePut(e *Extents) bool {
+	if e.Size() > PutMax || e.Bytes(Base) < putSaving {
+		return e.Size() <= PutMax
+	}
+	saved := int64(0)
+	for _, p := range Edit(e) {
+		if p.Copy {
+			saved += p.Len
 		}
 	}
-	return out
+	return saved < putSaving
 }
 
 // Borrowed is the ranges of the base that the sent pieces hold.
@@ -106,3 +68,75 @@ func Borrowed(e *Extents, pieces []Piece) []Extent {
 	}
 	return out
 }
+
+// maxPrice is more than merging any two parts is worth: only few runs are longer.
+const maxPrice = 64 << 30
+
+// edit looks for the plan with the fewest bytes. Where it has too many parts, first
+// the parts grow, which costs nothing; then each part gets a price in bytes, the
+// lowest that makes the plan small enough.
+func (l limits) edit(e *Extents) []Piece {
+	l.copy = min(max(partsOf(e.Bytes(Base), l.spread), l.copy), l.max)
+	for changed := e.Size() - e.Bytes(Base); changed/l.send > int64(l.parts/2) && l.send < l.max; {
+		l.send = min(2*l.send, l.max)
+	}
+	runs := l.copyable(e)
+	pieces := l.cut(e.Size(), l.choose(runs, e.Size(), 0))
+	if len(pieces) <= l.parts {
+		return pieces
+	}
+	l.copy = l.max
+	for {
+		pieces = l.cut(e.Size(), l.choose(runs, e.Size(), maxPrice))
+		if len(pieces) <= l.parts || l.send == l.max {
+			break
+		}
+		l.send = min(2*l.send, l.max)
+	}
+	for low, high := int64(-1), int64(maxPrice); high-low > 1; {
+		price := low + (high-low)/2
+		if p := l.cut(e.Size(), l.choose(runs, e.Size(), price)); len(p) <= l.parts {
+			high, pieces = price, p
+		} else {
+			low = price
+		}
+	}
+	return pieces
+}
+
+// copyable lists the runs of the base that can be parts: those of at least min, and
+// the end of the file.
+func (l limits) copyable(e *Extents) []Extent {
+	var out []Extent
+	for _, x := range e.list {
+		if x.Kind == Base && (x.Len >= l.min || x.End() == e.Size()) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// cut makes parts of the copied ranges and of what lies between them.
+func (l limits) cut(size int64, copied []Extent) []Piece {
+	var out []Piece
+	end := int64(0)
+	for _, x := range copied {
+		out = divide(out, Piece{end, x.Off - end, false}, l.send)
+		out = divide(out, Piece{x.Off, x.Len, true}, l.copy)
+		end = x.End()
+	}
+	return divide(out, Piece{end, size - end, false}, l.send)
+}
+
+// divide appends p in pieces of at most limit bytes that differ by one byte at most.
+func divide(out []Piece, p Piece, limit int64) []Piece {
+	n := partsOf(p.Len, limit)
+	for i := int64(0); i < n; i++ {
+		from, to := p.Len/n*i+min(i, p.Len%n), p.Len/n*(i+1)+min(i+1, p.Len%n)
+		out = append(out, Piece{p.Off + from, to - from, p.Copy})
+	}
+	return out
+}
+
+// partsOf is the number of parts of at most limit bytes that n bytes need.
+func partsOf(n, limit int64) int64 { return (n + limit - 1) / limit }

@@ -21,10 +21,13 @@ const (
 	Base
 	// Data is bytes that were written and lie in the spool.
 	Data
+	// Sent is bytes that were written, and that an unfinished upload has and nobody
+	// else.
+	Sent
 )
 
 func (k Kind) String() string {
-	return [...]string{"hole", "base", "data"}[k]
+	return [...]string{"hole", "base", "data", "sent"}[k]
 }
 
 // Extent is a run of bytes of one kind.

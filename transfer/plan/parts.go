@@ -21,14 +21,44 @@ const (
 	// so that MaxParts parts hold more than MaxObject.
 	partStep  = 8 << 20
 	stepParts = 1000
+	// A file whose size was announced gets about hintParts parts of one size. Should it
+	// outgrow them, the size doubles after evenParts, and again every moreParts parts.
+	hintParts = 4000
+	evenParts = 5000
+	moreParts = 500
+	// maxStep is where doubling ends.
+	maxStep = 4 << 30
 )
 
 // Layout says where the parts of a streamed upload begin. It depends on nothing
 // but the offset, so a part keeps its place whatever is written when.
-// The zero value is the growing layout.
+// The zero value is the growing layout: small parts for small files, and any file
+// fits.
 type Layout struct {
 	// Fixed is the size of every part; 0 for growing parts.
 	Fixed int64
+	// Hint is the size of the file, where it was announced before the first byte; 0
+	// where it was not. A large file gets parts of one size then, neither very many nor
+	// very large ones at its end. It may become larger or smaller all the same.
+	Hint int64
+}
+
+// growth is how part sizes grow behind the first part: even parts of step bytes, then
+// the size doubles every each parts.
+type growth struct {
+	step       int64
+	even, each int
+}
+
+func (l Layout) growth() growth {
+	if l.Hint <= firstPart+stepParts*partStep {
+		return growth{partStep, stepParts, stepParts}
+	}
+	g := growth{partStep, evenParts, moreParts}
+	for g.step*hintParts < min(l.Hint, MaxObject) {
+		g.step *= 2
+	}
+	return g
 }
 
 // Part is the range of part n (1 to MaxParts).
@@ -39,11 +69,13 @@ func (l Layout) Part(n int) (off, size int64) {
 	if n == 1 {
 		return 0, firstPart
 	}
-	k := n - 2 // parts between the first and this one
-	off, size = firstPart, partStep
-	for ; k >= stepParts; k -= stepParts {
-		off += stepParts * size
-		size *= 2
+	g := l.growth()
+	off, size = firstPart, g.step
+	k, run := n-2, g.even // parts between the first and this one
+	for ; k >= run; run = g.each {
+		off += int64(run) * size
+		k -= run
+		size = min(2*size, maxStep)
 	}
 	return off + int64(k)*size, size
 }
@@ -56,12 +88,13 @@ func (l Layout) At(off int64) int {
 	if off < firstPart {
 		return 1
 	}
+	g := l.growth()
 	off -= firstPart
-	n, size := 2, int64(partStep)
-	for off >= stepParts*size {
-		off -= stepParts * size
-		n += stepParts
-		size *= 2
+	n, size, run := 2, g.step, g.even
+	for ; off >= int64(run)*size; run = g.each {
+		off -= int64(run) * size
+		n += run
+		size = min(2*size, maxStep)
 	}
 	return n + int(off/size)
 }

@@ -6,7 +6,7 @@ import (
 )
 
 func TestLayoutAgreesWithItself(t *testing.T) {
-	for _, l := range []Layout{{}, {Fixed: MinPart}, {Fixed: 64 << 20}} {
+	for _, l := range []Layout{{}, {Fixed: MinPart}, {Fixed: 64 << 20}, {Hint: 400e9}, {Hint: MaxObject}} {
 		end := int64(0)
 		for n := 1; n <= MaxParts; n++ {
 			off, size := l.Part(n)
@@ -24,6 +24,70 @@ func TestLayoutAgreesWithItself(t *testing.T) {
 	}
 	if got := (Layout{}).MaxSize(); got != MaxObject {
 		t.Errorf("growing layout holds %d bytes, want %d", got, int64(MaxObject))
+	}
+}
+
+// FuzzLayout checks that the parts of any layout cover every offset once, in order, and
+// within S3's limits.
+func FuzzLayout(f *testing.F) {
+	f.Add(int64(0), int64(0), int64(1))
+	f.Add(int64(MinPart), int64(0), int64(100<<30))
+	f.Add(int64(0), int64(400e9), int64(400e9))
+	f.Add(int64(0), int64(9<<30), int64(MaxObject-1))
+	f.Fuzz(func(t *testing.T, fixed, hint, off int64) {
+		l := Layout{Fixed: fixed, Hint: hint}
+		if fixed != 0 && (fixed < MinPart || fixed > MaxPart) || hint < 0 || off < 0 || off >= l.MaxSize() {
+			return
+		}
+		n := l.At(off)
+		from, size := l.Part(n)
+		if n < 1 || n > MaxParts || off < from || off >= from+size || size < MinPart || size > MaxPart {
+			t.Fatalf("%+v: offset %d is in part %d, [%d, +%d)", l, off, n, from, size)
+		}
+		if next, larger := l.Part(n + 1); next != from+size || larger < size {
+			t.Fatalf("%+v: part %d is [%d, +%d), the next one [%d, +%d)", l, n, from, size, next, larger)
+		}
+		if l.At(from) != n || l.At(from+size-1) != n {
+			t.Fatalf("%+v: part %d does not hold its ends", l, n)
+		}
+		if got := l.Count(off + 1); got != n {
+			t.Fatalf("%+v: a file of %d bytes has %d parts, want %d", l, off+1, got, n)
+		}
+		sealed := l.Sealed(off + 1)
+		if last, size := l.Part(max(sealed, 1)); sealed != n-1 || sealed > 0 && last+size > off {
+			t.Fatalf("%+v: with %d bytes part %d is sealed, [%d, +%d)", l, off+1, sealed, last, size)
+		}
+		if fixed == 0 && l.MaxSize() != MaxObject {
+			t.Fatalf("%+v holds %d bytes", l, l.MaxSize())
+		}
+		if fixed == 0 && hint > 0 && l.Count(min(hint, MaxObject)) > hintParts+1 {
+			t.Fatalf("%+v: %d parts", l, l.Count(hint))
+		}
+	})
+}
+
+// Small files have small parts, large ones few enough, and none very large ones.
+func TestPartSizesSuitTheFile(t *testing.T) {
+	for _, c := range []struct {
+		layout Layout
+		size   int64
+		parts  int
+		last   int64 // size of the parts at the end
+	}{
+		{Layout{}, 16 << 20, 3, 8 << 20},
+		{Layout{}, 1 << 30, 129, 8 << 20},
+		{Layout{}, 100e9, 3617, 64 << 20},
+		{Layout{}, 400e9, 5523, 256 << 20},
+		{Layout{Hint: 1 << 30}, 1 << 30, 129, 8 << 20},
+		{Layout{Hint: 100e9}, 100e9, 2982, 32 << 20},
+		{Layout{Hint: 400e9}, 400e9, 2982, 128 << 20},
+		{Layout{Hint: 400e9}, 16 << 20, 2, 128 << 20},
+		{Layout{Hint: MaxObject}, MaxObject, 2561, 2 << 30},
+	} {
+		parts := c.layout.Count(c.size)
+		if _, last := c.layout.Part(parts); parts != c.parts || last != c.last {
+			t.Errorf("%+v, %d bytes: %d parts, the last of %d MiB; want %d of %d MiB", c.layout, c.size, parts, last>>20, c.parts, c.last>>20)
+		}
 	}
 }
 
@@ -95,75 +159,6 @@ func FuzzExtents(f *testing.F) {
 			checkAgainst(t, &again, m)
 		}
 	})
-}
-
-func FuzzEdit(f *testing.F) {
-	f.Add(uint64(1), int64(10<<30), 3)
-	f.Add(uint64(2), int64(6<<20), 1)
-	f.Add(uint64(3), int64(5<<40), 9)
-	f.Add(uint64(4), int64(100<<30), 20000)
-	f.Fuzz(func(t *testing.T, seed uint64, size int64, edits int) {
-		if size <= 0 || size > MaxObject || edits < 0 || edits > 30000 {
-			return
-		}
-		r := rand.New(rand.NewPCG(seed, 0))
-		e := NewExtents(size, Base)
-		for range edits {
-			e.Set(r.Int64N(size), 1+r.Int64N(1<<uint(r.IntN(26))), Kind(r.IntN(3)))
-			if e.Size() > MaxObject {
-				e.Truncate(MaxObject)
-			}
-		}
-		checkEdit(t, &e, Edit(&e))
-	})
-}
-
-func checkEdit(t *testing.T, e *Extents, pieces []Piece) {
-	t.Helper()
-	end := int64(0)
-	for i, p := range pieces {
-		if p.Off != end || p.Len <= 0 || p.Len > MaxPart {
-			t.Fatalf("piece %d %+v does not continue %d", i, p, end)
-		}
-		if i < len(pieces)-1 && p.Len < MinPart {
-			t.Fatalf("piece %d of %d has %d bytes", i, len(pieces), p.Len)
-		}
-		if p.Copy && (e.Has(p.Off, p.Len, Data) || e.Has(p.Off, p.Len, Hole)) {
-			t.Fatalf("piece %+v copies bytes that changed", p)
-		}
-		end = p.Off + p.Len
-	}
-	if end != e.Size() || len(pieces) > MaxParts {
-		t.Fatalf("%d pieces end at %d, want %d", len(pieces), end, e.Size())
-	}
-}
-
-func TestEditSendsLittle(t *testing.T) {
-	for _, c := range []struct {
-		name         string
-		edit         func(e *Extents)
-		pieces, sent int64
-	}{
-		{"1 byte in the middle of 10 GiB", func(e *Extents) { e.Set(5<<30, 1, Data) }, 3, MinPart},
-		{"append 1 MiB", func(e *Extents) { e.Set(10<<30, 1<<20, Data) }, 3, 1 << 20},
-		{"head of 4 KiB", func(e *Extents) { e.Set(0, 4096, Data) }, 3, MinPart},
-		{"truncate", func(e *Extents) { e.Truncate(3 << 30) }, 1, 0},
-		{"head and tail", func(e *Extents) { e.Set(0, 8, Data); e.Set(10<<30-8, 8, Data) }, 4, MinPart + 8},
-	} {
-		e := NewExtents(10<<30, Base)
-		c.edit(&e)
-		pieces := Edit(&e)
-		checkEdit(t, &e, pieces)
-		var sent int64
-		for _, p := range pieces {
-			if !p.Copy {
-				sent += p.Len
-			}
-		}
-		if int64(len(pieces)) > c.pieces || sent > c.sent {
-			t.Errorf("%s: %d pieces, %d bytes sent, want at most %d and %d: %+v", c.name, len(pieces), sent, c.pieces, c.sent, pieces)
-		}
-	}
 }
 
 func TestNext(t *testing.T) {

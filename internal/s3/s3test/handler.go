@@ -102,6 +102,8 @@ func (c *call) operation() string {
 		return "unknown"
 	case c.Method == http.MethodHead:
 		return "HeadObject"
+	case c.Method == http.MethodGet && q.Has("tagging"):
+		return "GetObjectTagging"
 	case c.Method == http.MethodGet && q.Has("uploadId"):
 		return "ListParts"
 	case c.Method == http.MethodGet:
@@ -141,6 +143,8 @@ func (s *Server) route(w *answer, c *call) error {
 		return c.list(w)
 	case "HeadObject", "GetObject":
 		return c.get(w)
+	case "GetObjectTagging":
+		return c.tagging(w)
 	case "PutObject":
 		return c.put(w)
 	case "CopyObject":

@@ -31,13 +31,16 @@ func (s *Server) keysAfter(bucket, from string) []string {
 }
 
 func (c *call) create(w *answer) error {
+	if err := c.knowsSums(); err != nil {
+		return err
+	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	c.s.mu.serial++
 	id := fmt.Sprintf("upload-%d", c.s.mu.serial)
 	c.s.mu.uploads[id] = &upload{
 		bucket: c.bucket, key: c.key, header: kept(c.Header), parts: map[int]*part{}, at: time.Now(),
-		sums: c.Header.Get("X-Amz-Checksum-Algorithm") != "",
+		sums: c.s.declared(c.Header.Get("X-Amz-Checksum-Algorithm")),
 	}
 	w.xml(http.StatusOK, struct {
 		XMLName               xml.Name `xml:"InitiateMultipartUploadResult"`
@@ -74,17 +77,21 @@ func (c *call) uploadPart(w *answer) error {
 	if err != nil {
 		return err
 	}
-	sum := c.Header.Get(sumHeader)
-	if u.sums != (sum != "") {
+	if err := c.knowsSums(); err != nil {
+		return err
+	}
+	sum := c.Header.Get(u.sums)
+	if header, _ := c.sentSum(); u.sums != header {
 		return errArgument // real servers differ here; clients must not do it
 	}
 	data, err := c.body()
 	if err != nil {
 		return err
 	}
-	if !sumHolds(c.Header, data) {
+	if !c.sumHolds(data) {
 		return errDigest
 	}
+	c.echoSum(w)
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if u, err = c.upload(); err != nil {
@@ -111,7 +118,7 @@ func (c *call) uploadPartCopy(w *answer) error {
 	if err != nil {
 		return err
 	}
-	if u.sums {
+	if u.sums != "" {
 		return errArgument // as some real servers
 	}
 	off, size := int64(0), src.size
@@ -133,6 +140,8 @@ type listedPart struct {
 	ETag              string
 	Size              int64
 	ChecksumCRC64NVME string `xml:",omitempty"`
+	ChecksumCRC32C    string `xml:",omitempty"`
+	ChecksumCRC32     string `xml:",omitempty"`
 }
 
 func (c *call) listParts(w *answer) error {
@@ -165,7 +174,16 @@ func (c *call) listParts(w *answer) error {
 			break
 		}
 		p := u.parts[n]
-		out.Part = append(out.Part, listedPart{n, time.Now().UTC().Format(isoTime), p.etag, p.size, p.crc})
+		l := listedPart{PartNumber: n, LastModified: time.Now().UTC().Format(isoTime), ETag: p.etag, Size: p.size}
+		switch u.sums {
+		case sumHeader:
+			l.ChecksumCRC64NVME = p.crc
+		case crc32cHeader:
+			l.ChecksumCRC32C = p.crc
+		case crc32Header:
+			l.ChecksumCRC32 = p.crc
+		}
+		out.Part = append(out.Part, l)
 		out.NextPartNumberMarker = n
 	}
 	w.xml(http.StatusOK, out)
@@ -177,6 +195,8 @@ type completeRequest struct {
 		PartNumber        int
 		ETag              string
 		ChecksumCRC64NVME string
+		ChecksumCRC32C    string
+		ChecksumCRC32     string
 	}
 }
 
@@ -225,7 +245,7 @@ func (c *call) assemble(u *upload, asked *completeRequest) (*object, error) {
 		switch {
 		case i > 0 && asked.Part[i-1].PartNumber >= a.PartNumber:
 			return nil, errPartOrder
-		case p == nil || strings.Trim(p.etag, `"`) != etag || a.ChecksumCRC64NVME != p.crc:
+		case p == nil || strings.Trim(p.etag, `"`) != etag || u.sums != "" && a.ChecksumCRC64NVME+a.ChecksumCRC32C+a.ChecksumCRC32 != p.crc:
 			return nil, errPart
 		case i < len(asked.Part)-1 && p.size < c.s.mu.minPart:
 			return nil, errTooSmall
@@ -239,7 +259,7 @@ func (c *call) assemble(u *upload, asked *completeRequest) (*object, error) {
 		return nil, &fault{400, "MalformedXML", "You must specify at least one part"}
 	}
 	o.data = all
-	if want := c.Header.Get(sumHeader); want != "" {
+	if want := c.Header.Get(sumHeader); want != "" && u.sums == sumHeader {
 		whole := crc64nvme.New()
 		io.Copy(whole, io.NewSectionReader(all, 0, o.size))
 		if encodeSum(whole.Sum64()) != want {

@@ -26,7 +26,7 @@ type object struct {
 type upload struct {
 	bucket, key string
 	header      http.Header
-	sums        bool // its parts carry CRC64NVME
+	sums        string // header of the checksum that its parts carry; empty: none
 	parts       map[int]*part
 	at          time.Time
 }

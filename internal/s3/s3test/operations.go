@@ -12,19 +12,18 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/minio/crc64nvme"
 )
 
 const (
-	isoTime   = "2006-01-02T15:04:05.000Z"
-	sumHeader = "X-Amz-Checksum-Crc64nvme"
+	isoTime       = "2006-01-02T15:04:05.000Z"
+	sumHeader     = "X-Amz-Checksum-Crc64nvme"
+	taggingHeader = "X-Amz-Tagging"
 )
 
 // keptHeaders are stored with an object, beside X-Amz-Meta-*.
 var keptHeaders = []string{
 	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires", "X-Amz-Storage-Class",
-	"X-Amz-Server-Side-Encryption",
+	"X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", taggingHeader,
 }
 
 // kept picks what an object keeps of the headers of a request.
@@ -70,13 +69,17 @@ func (c *call) put(w *answer) error {
 	if err != nil {
 		return err // before the body is read: a client that waits need not send it
 	}
+	if err := c.knowsSums(); err != nil {
+		return err
+	}
 	data, err := c.body()
 	if err != nil {
 		return err
 	}
-	if !sumHolds(c.Header, data) {
+	if !c.sumHolds(data) {
 		return errDigest
 	}
+	c.echoSum(w)
 	o := &object{data: bytes.NewReader(data), size: int64(len(data)), etag: etagOf(data), header: kept(c.Header)}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -94,11 +97,6 @@ func (a *answer) written(o *object) {
 		a.Header().Set("X-Amz-Version-Id", o.version)
 	}
 	a.WriteHeader(http.StatusOK)
-}
-
-func sumHolds(h http.Header, data []byte) bool {
-	want := h.Get(sumHeader)
-	return want == "" || want == encodeSum(crc64nvme.Checksum(data))
 }
 
 func encodeSum(crc uint64) string {
@@ -144,6 +142,10 @@ func (c *call) get(w *answer) error {
 	for k, v := range o.header {
 		w.Header()[k] = v
 	}
+	w.Header().Del(taggingHeader)
+	if tags, _ := url.ParseQuery(o.header.Get(taggingHeader)); len(tags) > 0 {
+		w.Header().Set("X-Amz-Tagging-Count", strconv.Itoa(len(tags)))
+	}
 	if o.version != "" {
 		w.Header().Set("X-Amz-Version-Id", o.version)
 	}
@@ -177,11 +179,15 @@ func parseRange(spec string, size int64) (off, n int64, ok bool) {
 
 // source finds the object a copy reads.
 func (c *call) source() (*object, error) {
-	path, err := url.PathUnescape(strings.TrimPrefix(c.Header.Get("X-Amz-Copy-Source"), "/"))
+	path, version, _ := strings.Cut(strings.TrimPrefix(c.Header.Get("X-Amz-Copy-Source"), "/"), "?versionId=")
+	path, err := url.PathUnescape(path)
 	if err != nil {
 		return nil, errArgument
 	}
 	o := c.s.mu.objects[path]
+	if version != "" {
+		o = c.s.mu.versions[version]
+	}
 	if o == nil {
 		return nil, errNoKey
 	}
@@ -204,16 +210,23 @@ func (c *call) copyObject(w *answer) error {
 	if err != nil {
 		return err
 	}
-	if err := c.checkWrite(); err != nil {
-		return err
+	if c.s.mu.copyConds {
+		if err := c.checkWrite(); err != nil {
+			return err
+		}
 	}
 	o := &object{data: src.data, size: src.size, etag: src.etag, header: kept(c.Header)}
 	if c.Header.Get("X-Amz-Metadata-Directive") != "REPLACE" {
 		o.header = src.header.Clone()
-		o.header.Del("X-Amz-Storage-Class")
-		if class := c.Header.Get("X-Amz-Storage-Class"); class != "" {
-			o.header.Set("X-Amz-Storage-Class", class)
+		for _, placed := range []string{"X-Amz-Storage-Class", "X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"} {
+			o.header.Del(placed)
+			if v := c.Header.Get(placed); v != "" {
+				o.header.Set(placed, v)
+			}
 		}
+	}
+	if tags := src.header.Get(taggingHeader); tags != "" {
+		o.header.Set(taggingHeader, tags)
 	}
 	c.s.store(c.bucket, c.key, o)
 	if o.version != "" {

@@ -41,6 +41,8 @@ type Server struct {
 		minPart   int64
 		versioned bool
 		ignore    bool
+		copyConds bool
+		sums      Sums
 		serial    int
 	}
 }
@@ -153,6 +155,21 @@ func (s *Server) IgnoreConditions(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.ignore = on
+}
+
+// HoldCopyConditions makes the server hold If-Match and If-None-Match of CopyObject on
+// its target, as AWS does; MinIO and versitygw ignore them.
+func (s *Server) HoldCopyConditions(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.copyConds = on
+}
+
+// SetSums says which checksums the server knows.
+func (s *Server) SetSums(known Sums) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.sums = known
 }
 
 // Requests is the log so far, in the order of arrival.

@@ -1,0 +1,13 @@
+package s3
+
+// UseSum makes the bucket send another checksum than CRC64NVME.
+func (b *Bucket) UseSum(name string) {
+	for a := crc64nvmeSum; a <= md5Sum; a++ {
+		if a.String() == name {
+			b.sums.Store(int32(a))
+		}
+	}
+}
+
+// SumInUse is the name of the checksum that goes with bytes.
+func (b *Bucket) SumInUse() string { return b.algorithm().String() }

@@ -1,0 +1,166 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"s3mount/transfer/journal"
+)
+
+var (
+	// ErrCancelled: somebody gave the publication up.
+	ErrCancelled = errors.New("its publication was cancelled")
+	// ErrPublished: there is nothing to cancel.
+	ErrPublished = errors.New("it is in the bucket already")
+	// ErrBusy: a descriptor may still write.
+	ErrBusy = errors.New("it is open for writing")
+)
+
+// askLimit is how long Cancel asks whether a lost answer was a success.
+const askLimit = 10 * time.Second
+
+// Cancel gives up what is not published of a file: its uploads, its records and
+// its local bytes go, the bucket stays as it is. Descriptors go on reading what
+// they have; nobody can open the file any more. It returns the objects under former
+// names that were to be deleted with the publication, and stay. It fails with
+// ErrBusy or ErrPublished, and changes nothing then.
+//
+// All of it is one transaction of the journal: after a crash the file is either as
+// it was, or gone. Aborting its uploads is part of that transaction, and repeated
+// until the bucket answers.
+func (e *Engine) Cancel(ctx context.Context, f *File) (kept []ObjectRef, err error) {
+	f.mu.Lock()
+	err = f.cancellable()
+	f.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	f.stopPublishing()
+	if f.publishedUnheard(ctx) {
+		f.Attach()
+		return nil, ErrPublished
+	}
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.Lock()
+	if err = f.cancellable(); err != nil {
+		f.mu.Unlock()
+		f.Attach()
+		return nil, err
+	}
+	f.cancelled, f.forgotten = true, true // nobody opens it from here on
+	remove, aborts := e.givenUp(f)
+	f.mu.Unlock()
+	if err := e.apply(aborts, remove...); err != nil {
+		f.mu.Lock()
+		f.cancelled, f.forgotten = false, false
+		f.mu.Unlock()
+		f.Attach()
+		return nil, err
+	}
+	kept = f.leave(aborts)
+	for i := range aborts {
+		e.deleteLater(&aborts[i])
+	}
+	for _, id := range remove {
+		err = errors.Join(err, e.journal.NoteClosed(id))
+	}
+	f.release()
+	e.signalFreed()
+	return kept, err
+}
+
+// cancellable tells whether there is something to cancel. The caller holds f.mu.
+func (f *File) cancellable() error {
+	switch {
+	case f.key == "" || len(f.chain) == 0:
+		return ErrPublished
+	case f.writers > 0:
+		return ErrBusy
+	}
+	return nil
+}
+
+// publishedUnheard tells whether a request whose answer was lost has published the
+// content. Where the bucket cannot be asked, it has not.
+func (f *File) publishedUnheard(ctx context.Context) bool {
+	ctx, stop := context.WithTimeout(ctx, askLimit)
+	defer stop()
+	f.mu.Lock()
+	var tried []*content
+	for _, c := range f.chain {
+		if c.tried {
+			tried = append(tried, c)
+		}
+	}
+	f.mu.Unlock()
+	for _, c := range tried {
+		if _, ok, err := f.isPublished(ctx, c, c.at); err == nil && ok {
+			return true
+		}
+	}
+	return false
+}
+
+// givenUp is the records that go, and those that stand for the uploads to abort.
+// The caller holds f.mu.
+func (e *Engine) givenUp(f *File) (remove []string, aborts []journal.Record) {
+	abort := func(key, id string) {
+		aborts = append(aborts, journal.Record{
+			ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Upload: &journal.Upload{Key: key, ID: id},
+		})
+	}
+	for _, c := range f.chain {
+		remove = append(remove, c.id)
+		if s := c.stream; s != nil && s.id != "" {
+			abort(s.key, s.id)
+		}
+		if o := c.orphan; o != nil {
+			abort(o.Key, o.ID)
+		}
+	}
+	return remove, aborts
+}
+
+// leave takes the file out of its name. It returns when no part of its uploads is
+// on its way any more: an abort would miss it.
+func (f *File) leave(aborts []journal.Record) (kept []ObjectRef) {
+	noted := func(id string) bool {
+		return slices.ContainsFunc(aborts, func(r journal.Record) bool { return r.Upload.ID == id })
+	}
+	f.mu.Lock()
+	for _, c := range f.chain {
+		if s := c.stream; s != nil {
+			s.cancel() // one that is only being created aborts itself, unless that has just ended
+			if s.id != "" && !noted(s.id) {
+				f.eng.queue.wg.Go(func() { f.eng.abort(s.key, s.id) })
+			}
+			for s.sending() {
+				f.cond.Wait()
+			}
+			c.stream = nil
+		}
+	}
+	kept = f.moved
+	t := f.ticket
+	f.key, f.ticket, f.object, f.moved = "", nil, nil, nil
+	f.cond.Broadcast()
+	f.mu.Unlock()
+	f.eng.dirtyRemove(f)
+	if t != nil {
+		f.eng.queue.done(t)
+	}
+	return kept
+}
+
+// sending tells whether a part is on its way. The caller holds File.mu.
+func (s *upload) sending() bool {
+	for _, p := range s.parts {
+		if p.state == partSending {
+			return true
+		}
+	}
+	return false
+}

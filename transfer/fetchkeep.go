@@ -1,0 +1,136 @@
+package transfer
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"s3mount/cache/disk"
+	"s3mount/internal/mem"
+)
+
+const (
+	// keepQuiet is how long nothing was published before the copies of what was are put into
+	// the cache on disk: that takes CPU and disk time which uploads need more.
+	keepQuiet = 3 * time.Second
+	// keepAtEnd is how long the end of the mount waits for the same.
+	keepAtEnd = 5 * time.Second
+)
+
+// spoolCopy gives n bytes at off of a published content from local disk; false when they
+// are not there, or not any more.
+type spoolCopy func(p []byte, off int64) bool
+
+// keeper puts what was published into the cache on disk, the newest first, when there
+// is time, as much as half of it holds.
+type keeper struct {
+	wake chan struct{}
+	ctx  context.Context
+	stop context.CancelFunc
+
+	busy sync.Mutex // held during a job; before mu
+
+	mu     sync.Mutex
+	queue  []keepJob // the newest last
+	latest time.Time // of the last publication
+}
+
+type keepJob struct {
+	remote *Remote
+	copy   spoolCopy
+}
+
+// Keep says that the bytes of r are on local disk, for now.
+func (f *Fetcher) Keep(r *Remote, copy spoolCopy) {
+	if f.opts.Disk == nil {
+		return
+	}
+	k := &f.keeper
+	k.mu.Lock()
+	k.queue = append(k.queue, keepJob{r, copy})
+	k.latest = time.Now()
+	room := f.opts.Disk.Capacity() / 2
+	for i := len(k.queue) - 1; i >= 0; i-- { // the oldest that do not fit are left out
+		if room -= k.queue[i].remote.Object().Size; room < 0 {
+			k.queue = append(k.queue[:0:0], k.queue[i+1:]...)
+			break
+		}
+	}
+	k.mu.Unlock()
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keepLater runs until the Fetcher ends.
+func (f *Fetcher) keepLater() {
+	k := &f.keeper
+	for {
+		select {
+		case <-k.ctx.Done():
+			return
+		case <-k.wake:
+		}
+		for {
+			k.mu.Lock()
+			wait, left := keepQuiet-time.Since(k.latest), len(k.queue)
+			k.mu.Unlock()
+			if left == 0 {
+				break
+			}
+			if wait > 0 {
+				select {
+				case <-k.ctx.Done():
+					return
+				case <-time.After(wait):
+				}
+				continue
+			}
+			f.keepOne()
+		}
+	}
+}
+
+// KeepNow puts what is left into the cache, for a few seconds at most. The engine calls
+// it before it removes the local copies.
+func (f *Fetcher) KeepNow() {
+	k := &f.keeper
+	defer time.AfterFunc(keepAtEnd, k.stop).Stop()
+	for k.ctx.Err() == nil && f.keepOne() {
+	}
+}
+
+// keepOne does one job; false when there is none.
+func (f *Fetcher) keepOne() bool {
+	k := &f.keeper
+	k.busy.Lock()
+	defer k.busy.Unlock()
+	k.mu.Lock()
+	n := len(k.queue)
+	if n == 0 {
+		k.mu.Unlock()
+		return false
+	}
+	job := k.queue[n-1]
+	k.queue = k.queue[:n-1]
+	k.mu.Unlock()
+	f.keepBlocks(k.ctx, job)
+	return true
+}
+
+func (f *Fetcher) keepBlocks(ctx context.Context, job keepJob) {
+	if f.opts.Budget.Lease(ctx, mem.Border, mem.BlockSize) != nil {
+		return
+	}
+	defer f.opts.Budget.Release(mem.Border, mem.BlockSize)
+	buf := f.opts.Arena.Get()
+	defer f.opts.Arena.Put(buf)
+	size := job.remote.Object().Size
+	for off := int64(0); off < size && ctx.Err() == nil; off += mem.BlockSize {
+		p := buf[:min(mem.BlockSize, size-off)]
+		if job.copy(p, off) && !f.opts.Disk.Add(disk.ID(job.remote.id), off/mem.BlockSize, p) {
+			return
+		}
+	}
+}

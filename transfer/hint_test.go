@@ -1,0 +1,84 @@
+package transfer
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"s3mount/internal/s3/s3test"
+	"s3mount/transfer/plan"
+)
+
+// A program that announces a large file gets large parts; what it announces once bytes
+// are there changes nothing.
+func TestAnnouncedSizeMakesThePartsFit(t *testing.T) {
+	const size = 70 << 20
+	for name, c := range map[string]struct {
+		announce func(f *File) error
+		late     bool
+		parts    int
+	}{
+		"not":       {func(f *File) error { return nil }, false, 10},                                             // 5, 8 x 8, 1 MiB
+		"fallocate": {func(f *File) error { return f.Allocate(context.Background(), 0, 100e9, true) }, false, 4}, // 5, 32, 32, 1
+		"late":      {func(f *File) error { return f.Allocate(context.Background(), 0, 100e9, true) }, true, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+				g.engine.layout = plan.Layout{}
+				data := writePattern(1, size)
+				f := g.create("k")
+				if c.late {
+					g.write(f, data[:1], 0)
+				}
+				if err := c.announce(f); err != nil {
+					t.Fatal(err)
+				}
+				for off := 0; off < size; off += 1 << 20 {
+					g.write(f, data[off:off+1<<20], int64(off))
+				}
+				synctest.Wait()
+				g.closeFile(f)
+				g.wait()
+				g.has("k", data)
+				if got := strings.Count(g.ops(), "UploadPart"); got != c.parts {
+					t.Errorf("%d parts, want %d", got, c.parts)
+				}
+			})
+		})
+	}
+}
+
+// The size that ftruncate gives is one, too, and it survives a crash with the parts.
+func TestCrashKeepsTheAnnouncedSize(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.engine.layout = plan.Layout{}
+		f := g.create("k")
+		if err := f.Truncate(context.Background(), 100e9); err != nil {
+			t.Fatal(err)
+		}
+		data := writePattern(1, 70<<20)
+		for off := 0; off < len(data); off += 1 << 20 {
+			g.write(f, data[off:off+1<<20], int64(off))
+		}
+		if err := f.Truncate(context.Background(), int64(len(data))); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		g.fault("CompleteMultipartUpload", -1, s3test.Fault{Status: 503})
+		g.closeFile(f)
+		after(3 * writeSettle)
+		if got := strings.Count(g.ops(), "UploadPart"); got != 4 {
+			t.Errorf("%d parts, want 4", got)
+		}
+		g.crash()
+		g.engine.layout = plan.Layout{}
+		g.wait()
+		g.has("k", data)
+		if got := strings.Count(g.ops(), "UploadPart"); got != 0 {
+			t.Errorf("%d parts were sent again", got)
+		}
+		g.keys("k")
+		g.idle()
+	})
+}

@@ -1,0 +1,46 @@
+package transfer
+
+import (
+	"maps"
+	"slices"
+
+	"s3mount/transfer/journal"
+)
+
+// An upload whose ID never reached the journal cannot be told from one of another
+// program: nobody sweeps it by itself. Its key is remembered, since some servers
+// list uploads by whole keys only.
+
+// noteLost remembers that an upload may be left at a key.
+func (e *Engine) noteLost(key string) error {
+	rec := journal.Record{ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Creating: key}
+	e.mu.Lock()
+	_, known := e.lost[key]
+	if !known {
+		e.lost[key] = rec.ID
+	}
+	e.mu.Unlock()
+	if known {
+		return nil
+	}
+	return e.apply([]journal.Record{rec})
+}
+
+// LostUploads is the keys at which an upload may be left whose ID is not known.
+func (e *Engine) LostUploads() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.lost))
+}
+
+// ForgetLost is called when no upload is left at a key.
+func (e *Engine) ForgetLost(key string) error {
+	e.mu.Lock()
+	id, known := e.lost[key]
+	delete(e.lost, key)
+	e.mu.Unlock()
+	if !known {
+		return nil
+	}
+	return e.apply(nil, id)
+}

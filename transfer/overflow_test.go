@@ -1,0 +1,173 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"s3mount/internal/s3/s3test"
+)
+
+const overflowLimit = 48 << 20
+
+// overflow writes a file that is larger than the spool, in pieces of a megabyte.
+func (g *writeRig) overflow(f *File, data []byte) {
+	g.t.Helper()
+	for off := 0; off < len(data); off += 1 << 20 {
+		g.write(f, data[off:min(off+1<<20, len(data))], int64(off))
+		if used := g.journal.Spool.Used(); used > overflowLimit {
+			g.t.Fatalf("the spool holds %d bytes, its limit is %d", used, overflowLimit)
+		}
+	}
+}
+
+func TestFileLargerThanTheSpool(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		g.server.SetLink(s3test.Link{RTT: 20 * time.Millisecond, SharedUp: 100 << 20})
+		data := writePattern(1, 150<<20)
+		f := g.create("big")
+		g.overflow(f, data)
+		head := writePattern(2, 4096)
+		g.write(f, head, 100) // as a muxer does
+		copy(data[100:], head)
+		if _, err := f.Read(context.Background(), 10<<20, 4096); !errors.Is(err, ErrOverflowed) {
+			t.Errorf("a read of what has left the spool: %v", err)
+		}
+		if _, err := f.WriteAt(context.Background(), head, 10<<20); !errors.Is(err, ErrSpoolFull) {
+			t.Errorf("a write to what has left the spool: %v", err)
+		}
+		if err := f.Truncate(context.Background(), 12<<20); !errors.Is(err, ErrSpoolFull) {
+			t.Errorf("a cut through what has left the spool: %v", err)
+		}
+		g.closeFile(f)
+		g.has("big", data) // when close returns
+		g.reads(f, data)
+		g.wait()
+		g.idle()
+		g.keys("big")
+	})
+}
+
+// TestOverflowAfterAFlush: a shell closes a duplicate of the descriptor before the
+// first byte is written.
+func TestOverflowAfterAFlush(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		f := g.create("big")
+		if err := f.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		data := writePattern(3, 100<<20)
+		g.overflow(f, data)
+		g.closeFile(f)
+		g.has("big", data)
+		g.wait()
+		g.idle()
+	})
+}
+
+func TestOverflowOfALostUpload(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		f := g.create("big")
+		g.overflow(f, writePattern(4, 100<<20))
+		g.server.DropUploads()
+		if err := f.Flush(context.Background()); !errors.Is(err, ErrUploadLost) {
+			t.Errorf("close after the bucket lost the upload: %v", err)
+		}
+		f.CloseHandle(true)
+		time.Sleep(time.Hour)
+		g.keys() // and nothing with zeros in it is ever published
+		if _, err := g.engine.Cancel(context.Background(), f); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestOverflowOffline(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		f := g.create("big")
+		g.overflow(f, writePattern(5, 60<<20))
+		g.fault("UploadPart", -1, s3test.Fault{Status: 503, Code: "SlowDown"})
+		var err error
+		start := time.Now()
+		for off := int64(60 << 20); err == nil && off < 200<<20; off += 1 << 20 {
+			_, err = f.WriteAt(context.Background(), make([]byte, 1<<20), off)
+		}
+		if took := time.Since(start); !errors.Is(err, ErrSpoolFull) || took < stalled || took > 2*stalled {
+			t.Errorf("write without the bucket: %v after %v", err, took)
+		}
+		if _, err := g.engine.Remove(context.Background(), f); err != nil {
+			t.Fatal(err)
+		}
+		f.CloseHandle(true)
+		f.Forget()
+	})
+}
+
+// TestCrashWhileOverflowing: the file was not closed, and nothing of it stays.
+func TestCrashWhileOverflowing(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		f := g.create("big")
+		g.overflow(f, writePattern(6, 100<<20))
+		g.crash()
+		if len(g.found.Unfinished) != 1 || g.found.Unfinished[0] != "big" {
+			t.Errorf("unfinished: %q", g.found.Unfinished)
+		}
+		g.wait()
+		g.idle()
+		g.keys()
+	})
+}
+
+// TestSaveGivesWayToWrites: a write that waits for room needs what a save holds, to
+// let parts leave the spool.
+func TestSaveGivesWayToWrites(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		f := g.create("k")
+		g.write(f, writePattern(7, 1<<20), 0)
+		f.mu.Lock()
+		c := f.head()
+		c.inflight++ // a write that waits for room
+		f.mu.Unlock()
+		saved := make(chan error, 1)
+		go func() { saved <- f.save(c) }()
+		synctest.Wait()
+		if !f.saving.TryLock() {
+			t.Error("a save keeps a write from freeing room, and waits for it")
+		} else {
+			f.saving.Unlock()
+		}
+		f.mu.Lock()
+		c.inflight--
+		f.cond.Broadcast()
+		f.mu.Unlock()
+		if err := <-saved; err != nil {
+			t.Fatal(err)
+		}
+		g.closeFile(f)
+		g.wait()
+		g.keys("k")
+	})
+}
+
+// TestFlushedFileStaysHere: what a close has made safe does not leave the spool for
+// the bytes of others.
+func TestFlushedFileStaysHere(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		f := g.create("k")
+		data := writePattern(8, 40<<20)
+		g.write(f, data, 0)
+		time.Sleep(time.Minute) // parts are in the bucket
+		if err := f.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if f.overflow() {
+			t.Error("parts of a file that was closed left the spool")
+		}
+		g.crash() // before the release that follows the flush
+		g.wait()
+		g.has("k", data)
+		g.idle()
+	})
+}

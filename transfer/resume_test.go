@@ -1,0 +1,171 @@
+package transfer
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"s3mount/internal/s3/s3test"
+)
+
+// sentParts is the part numbers that were sent, and how many were copied.
+func (g *writeRig) sentParts() (sent []string, copied int) {
+	for _, r := range g.server.Requests() {
+		switch r.Op {
+		case "UploadPart":
+			sent = append(sent, r.Query.Get("partNumber"))
+		case "UploadPartCopy":
+			copied++
+		}
+	}
+	g.server.ClearRequests()
+	return sent, copied
+}
+
+// failing answers nothing to the requests that the function picks.
+func (g *writeRig) failing(pick func(op, part string) bool) {
+	g.server.Fault(func(r *http.Request) *s3test.Fault {
+		if pick(s3test.Op(r), r.URL.Query().Get("partNumber")) {
+			return &s3test.Fault{Drop: true}
+		}
+		return nil
+	})
+}
+
+func TestResumeSendsWhatIsMissing(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.failing(func(op, part string) bool { return op == "UploadPart" && part == "4" })
+		data := writePattern(1, 27<<20)
+		g.put("k", data)
+		after(10 * time.Second)
+		g.crash()
+		g.server.ClearRequests()
+		g.wait()
+		g.has("k", data)
+		if sent, _ := g.sentParts(); len(sent) != 1 || sent[0] != "4" {
+			t.Errorf("sent parts %v, want 4 alone", sent)
+		}
+		g.keys("k")
+		g.idle()
+	})
+}
+
+func TestResumeOfALostUpload(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.failing(func(op, part string) bool { return op == "CompleteMultipartUpload" })
+		data := writePattern(1, 27<<20)
+		g.put("k", data)
+		after(10 * time.Second)
+		g.crash()
+		g.server.DropUploads()
+		g.wait()
+		g.has("k", data)
+		g.keys("k")
+		g.idle()
+	})
+}
+
+// A part that differs from the spool is sent again, whatever its number and size.
+func TestResumeSendsWhatDiffers(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.failing(func(op, part string) bool { return op == "CompleteMultipartUpload" })
+		data := writePattern(1, 27<<20)
+		f := g.create("k")
+		g.write(f, data, 0)
+		after(10 * time.Second) // parts 2 to 5 are sent
+		data[12<<20]++
+		g.write(f, data[12<<20:12<<20+1], 12<<20)
+		g.failing(func(op, part string) bool { return op == "UploadPart" || op == "CompleteMultipartUpload" })
+		g.closeFile(f)
+		after(10 * time.Second)
+		g.crash()
+		g.server.ClearRequests()
+		g.wait()
+		g.has("k", data)
+		if sent, _ := g.sentParts(); len(sent) != 3 {
+			t.Errorf("sent parts %v, want the head, the changed one and the tail", sent)
+		}
+		g.keys("k")
+		g.idle()
+	})
+}
+
+// What was renamed or got other metadata after the upload began is completed, then
+// copied, also by the next process.
+func TestResumeUnderAnotherName(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.failing(func(op, part string) bool { return op == "CompleteMultipartUpload" })
+		data := writePattern(1, 27<<20)
+		f := g.create("old")
+		g.write(f, data, 0)
+		after(10 * time.Second)
+		g.closeFile(f)
+		if err := f.Rename("new", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.SetMeta(func(m *Meta) { m.Mode = ModeFile | 0o600 }); err != nil {
+			t.Fatal(err)
+		}
+		after(10 * time.Second)
+		g.crash()
+		g.server.ClearRequests()
+		g.wait()
+		g.has("new", data)
+		if got := g.server.Header("new").Get("X-Amz-Meta-Mode"); got != "33152" {
+			t.Errorf("mode %s, want 33152", got)
+		}
+		if sent, _ := g.sentParts(); len(sent) != 0 {
+			t.Errorf("sent parts %v again", sent)
+		}
+		g.keys("new")
+		g.idle()
+	})
+}
+
+func TestResumeOfAnEdit(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		data := writePattern(1, 60<<20)
+		f := g.existing("k", append([]byte(nil), data...))
+		g.open(f)
+		data[30<<20]++
+		g.write(f, data[30<<20:30<<20+1], 30<<20)
+		g.failing(func(op, part string) bool { return op == "CompleteMultipartUpload" })
+		g.closeFile(f)
+		after(10 * time.Second)
+		g.crash()
+		g.server.ClearRequests()
+		g.wait()
+		g.has("k", data)
+		if sent, copied := g.sentParts(); len(sent) != 0 || copied != 0 {
+			t.Errorf("sent parts %v, copied %d again", sent, copied)
+		}
+		g.keys("k")
+		g.idle()
+	})
+}
+
+// Two versions were closed; no request can have published the first: one is sent.
+func TestRecoveredVersionsAreSentOnce(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.failing(func(op, part string) bool { return op == "PutObject" })
+		f := g.put("k", []byte("012345"))
+		after(10 * time.Second)
+		g.open(f)
+		g.write(f, []byte("22"), 1)
+		g.closeFile(f)
+		if n := len(f.chain); n != 2 {
+			t.Fatalf("%d versions, want 2", n)
+		}
+		g.crash()
+		g.server.ClearRequests()
+		if err := g.engine.Wait(context.Background(), ""); err != nil {
+			t.Fatal(err)
+		}
+		g.has("k", []byte("022345"))
+		if n := g.server.Count("PutObject"); n != 1 {
+			t.Errorf("%d PUTs, want 1", n)
+		}
+		g.keys("k")
+	})
+}
