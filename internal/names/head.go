@@ -68,6 +68,34 @@ func (t *Tree) begin(p string, turn chan struct{}) *heading {
 	return h
 }
 
+// headBeside starts the HEAD of a name whose directory is about to be listed for it: who
+// looks a single name up wants to open it, and its attributes come with the listing then,
+// not a round trip after it. nil where nothing is to be learned. The caller holds t.mu.
+func (t *Tree) headBeside(dir, p string) *heading {
+	l, n := t.dirs[dir], t.nodes[p]
+	believed := l != nil && l.loading == nil && l.err == nil && time.Since(l.started) < t.opts.TTL
+	if _, known := t.memo[p]; known || believed || n != nil && n.kind == KindDir {
+		return nil
+	}
+	return t.begin(p, nil)
+}
+
+// complete adds to a listed object what the HEAD beside the listing has said of the same
+// version, if it has answered.
+func (h *heading) complete(o s3.Object) s3.Object {
+	if h == nil {
+		return o
+	}
+	select {
+	case <-h.done:
+		if h.err == nil && h.o.ETag == o.ETag && h.o.Size == o.Size && h.o.LastModified.Unix() == o.LastModified.Unix() {
+			return h.o
+		}
+	default:
+	}
+	return o
+}
+
 // headSiblings asks for the names behind p that nobody knows yet. The caller holds
 // t.mu.
 func (t *Tree) headSiblings(p string) {

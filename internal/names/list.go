@@ -167,6 +167,7 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 		t.mu.Unlock()
 		return n, nil
 	}
+	beside := t.headBeside(dir, p)
 	t.mu.Unlock()
 	l, err := t.listed(ctx, dir)
 	if err != nil {
@@ -174,6 +175,10 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 	}
 	t.mu.Lock()
 	e, ok := l.entries[name]
+	if ok && e.kind != KindDir {
+		e.object = beside.complete(e.object)
+		e.kind = sizeKind(&e.object)
+	}
 	complete, started := l.complete, l.started
 	t.mu.Unlock()
 	if !ok && !complete {

@@ -1,0 +1,96 @@
+package names
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"s3mount/internal/s3/s3test"
+)
+
+// TestFirstByteInRoundTrips counts what it takes from a path to the first bytes, over
+// connections that are there, in virtual time.
+func TestFirstByteInRoundTrips(t *testing.T) {
+	for name, c := range map[string]struct {
+		size  int64
+		stat  bool          // the attributes were asked for before
+		wait  time.Duration // since then
+		trips float64
+	}{
+		"unknown":           {size: 64 << 20, trips: 2},
+		"unknown and small": {size: 100, trips: 2},
+		"known":             {size: 64 << 20, stat: true, trips: 1},
+		"known long ago":    {size: 64 << 20, stat: true, wait: 2 * treeTTL, trips: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			treeSim(t, "", func(t *testing.T, g *treeRig) {
+				g.server.SetLink(s3test.Link{RTT: firstTrip})
+				g.server.PutPattern("reel/clip.mov", c.size)
+				g.server.PutPattern("reel/other.mov", c.size)
+				time.Sleep(time.Minute) // else the time of an object does not tell versions apart
+				g.warm("a", "b", "c")
+				reel := g.at("reel")
+				if c.stat {
+					g.stat("reel/clip.mov")
+				}
+				time.Sleep(c.wait)
+				g.server.ClearRequests()
+				began := time.Now()
+				g.firstByte(reel, "clip.mov")
+				if took := float64(time.Since(began)) / float64(firstTrip); took > c.trips+0.1 {
+					t.Errorf("%.2f round trips, want %v", took, c.trips)
+					for _, r := range g.server.Requests() {
+						t.Logf("%5.2f %s %s", float64(r.Start.Sub(began))/float64(firstTrip), r.Op, r.Key)
+					}
+				}
+			})
+		})
+	}
+}
+
+const firstTrip = 30 * time.Millisecond
+
+// warm leaves connections behind for metadata and for bytes, one for each name.
+func (g *treeRig) warm(names ...string) {
+	for _, name := range names {
+		g.server.PutPattern("warm/"+name, 100)
+	}
+	var wg sync.WaitGroup
+	for _, name := range names {
+		wg.Go(func() { g.firstByte(g.at("warm"), name) })
+	}
+	wg.Wait()
+	time.Sleep(time.Second)
+}
+
+func (g *treeRig) stat(path string) {
+	g.t.Helper()
+	if _, err := g.at(path).Attr(g.ctx); err != nil {
+		g.t.Error(err)
+	}
+}
+
+// firstByte does what the kernel does for a program that opens a file and reads.
+func (g *treeRig) firstByte(dir *Node, name string) {
+	g.t.Helper()
+	n, err := g.tree.Lookup(g.ctx, dir, name)
+	if err == nil && !n.Known().Exact { // it asks before it opens the file
+		_, err = n.Attr(g.ctx)
+	}
+	if err != nil {
+		g.t.Error(err)
+		return
+	}
+	f, _, err := n.Open(g.ctx, false, false)
+	if err != nil {
+		g.t.Error(err)
+		return
+	}
+	defer f.CloseHandle(false)
+	p, err := f.Read(g.ctx, 0, 4<<10)
+	if err != nil {
+		g.t.Error(err)
+		return
+	}
+	p.Release()
+}
