@@ -6,10 +6,14 @@ import (
 	"s3mount/transfer/journal"
 )
 
-// body is a range of a content's local bytes on its way to the bucket.
+// body is a range of a content's local bytes on its way to the bucket. The transport
+// uses it from one goroutine at a time.
 type body struct {
 	bodyReader
 	spool *journal.File // referenced; nil: the range is all zeros
+	left  int64         // bytes that the transport has not taken
+	n     int64
+	taken func() // called when it has taken all of them; nil: nobody wants to know
 }
 
 type bodyReader interface {
@@ -22,10 +26,38 @@ type bodyReader interface {
 // closes it.
 func (c *content) body(off, n int64) *body {
 	if c.spool == nil {
-		return &body{bodyReader: &zeros{n: n}}
+		return &body{bodyReader: &zeros{n: n}, n: n, left: n}
 	}
 	c.spool.Ref()
-	return &body{bodyReader: c.spool.NewReader(off, n), spool: c.spool}
+	return &body{bodyReader: c.spool.NewReader(off, n), spool: c.spool, n: n, left: n}
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	k, err := b.bodyReader.Read(p)
+	b.took(int64(k))
+	return k, err
+}
+
+// WriteTo writes the rest of the range to w.
+func (b *body) WriteTo(w io.Writer) (int64, error) {
+	k, err := b.bodyReader.WriteTo(w)
+	b.took(k)
+	return k, err
+}
+
+// Seek moves to another place of the range.
+func (b *body) Seek(offset int64, whence int) (int64, error) {
+	pos, err := b.bodyReader.Seek(offset, whence)
+	if err == nil {
+		b.left = b.n - pos
+	}
+	return pos, err
+}
+
+func (b *body) took(k int64) {
+	if b.left -= k; b.left <= 0 && k > 0 && b.taken != nil {
+		b.taken()
+	}
 }
 
 func (b *body) Close() {

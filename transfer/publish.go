@@ -241,15 +241,15 @@ func (f *File) put(ctx context.Context, c *content, key string, expect *s3.Objec
 	}
 	var o s3.Object
 	var err error
-	f.eng.sender.do(kindOf(size), size, func() bool {
-		o, err = f.putNow(ctx, c, key, expect)
+	f.eng.sender.do(kindOf(size), size, func(sent func()) bool {
+		o, err = f.putNow(ctx, c, key, expect, sent)
 		return err == nil
 	})
 	return o, err
 }
 
 // putNow is put when the bytes are all in the spool.
-func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Object) (s3.Object, error) {
+func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Object, sent func()) (s3.Object, error) {
 	size := c.ext.Size()
 	f.mu.Lock()
 	body := c.body(0, size)
@@ -269,6 +269,7 @@ func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Ob
 	if err := f.visible(c, key); err != nil {
 		return s3.Object{}, err
 	}
+	body.taken = sent
 	o, err := f.eng.bucket.Put(ctx, key, body, size, &crc, Properties(&c.meta, key, c.born), cond)
 	if err != nil {
 		return f.ambiguous(ctx, c, key, err)

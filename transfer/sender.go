@@ -37,7 +37,9 @@ func kindOf(size int64) kind {
 }
 
 // sender runs the requests that carry bytes to the bucket, in the order in which
-// they became ready. As many large ones run at once as fill the link.
+// they became ready. As many large ones send at once as fill the link; those that
+// have sent all and wait for their answers leave their place to others, so that no
+// pause of the server is one of the link.
 type sender struct {
 	fixed int // large requests at once; 0: as the window says
 
@@ -49,17 +51,22 @@ type sender struct {
 
 // lane is a line of requests of one kind.
 type lane struct {
-	active int
-	jobs   []sendJob
+	active  int // requests that send
+	waiting int // requests that have sent all, and wait
+	jobs    []sendJob
 }
 
 type sendJob struct {
 	size int64
-	run  func() bool
+	run  sendFunc
 }
 
-// submit queues a request of size bytes; run tells whether they were taken.
-func (s *sender) submit(k kind, size int64, run func() bool) {
+// sendFunc runs a request, calls sent when the transport has all of its bytes, and
+// tells whether the bucket took them.
+type sendFunc func(sent func()) bool
+
+// submit queues a request of size bytes.
+func (s *sender) submit(k kind, size int64, run sendFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lanes[k].jobs = append(s.lanes[k].jobs, sendJob{size, run})
@@ -67,11 +74,11 @@ func (s *sender) submit(k kind, size int64, run func() bool) {
 }
 
 // do runs a request in its turn, and returns when it has ended.
-func (s *sender) do(k kind, size int64, run func() bool) {
+func (s *sender) do(k kind, size int64, run sendFunc) {
 	done := make(chan struct{})
-	s.submit(k, size, func() bool {
+	s.submit(k, size, func(sent func()) bool {
 		defer close(done)
-		return run()
+		return run(sent)
 	})
 	<-done
 }
@@ -91,20 +98,38 @@ func (s *sender) width(k kind) int {
 // dispatch starts what there is room for. The caller holds s.mu.
 func (s *sender) dispatch(k kind) {
 	l := &s.lanes[k]
-	for l.active < s.width(k) && len(l.jobs) > 0 {
+	for width := s.width(k); l.active < width && l.active+l.waiting < 2*width && len(l.jobs) > 0; {
 		j := l.jobs[0]
 		l.jobs[0] = sendJob{}
 		l.jobs = l.jobs[1:]
 		l.active++
-		s.wg.Go(func() {
-			taken := j.run()
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if k == bulk && taken {
-				s.window.Done(time.Now().UnixNano(), j.size, len(l.jobs) > 0)
-			}
-			l.active--
-			s.dispatch(k)
-		})
+		s.wg.Go(func() { s.run(k, j) })
 	}
+}
+
+func (s *sender) run(k kind, j sendJob) {
+	l := &s.lanes[k]
+	var waits, ended bool
+	taken := j.run(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if k == bulk && !waits && !ended { // a transport may go on behind a request that failed
+			waits = true
+			l.active--
+			l.waiting++
+			s.dispatch(k)
+		}
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ended = true
+	if k == bulk && taken {
+		s.window.Done(time.Now().UnixNano(), j.size, len(l.jobs) > 0)
+	}
+	if waits {
+		l.waiting--
+	} else {
+		l.active--
+	}
+	s.dispatch(k)
 }

@@ -142,7 +142,7 @@ func (f *File) submitPart(j partJob) {
 	if span.Copy {
 		k = copied
 	}
-	f.eng.sender.submit(k, span.Len, func() bool { return f.sendPart(j) })
+	f.eng.sender.submit(k, span.Len, func(sent func()) bool { return f.sendPart(j, sent) })
 }
 
 // startStream creates the upload of a file that is still being written.
@@ -194,7 +194,7 @@ func (f *File) create(ctx context.Context, c *content, s *upload) error {
 
 // sendPart uploads one part and says how it went to whom it concerns, and whether
 // the bucket has it.
-func (f *File) sendPart(j partJob) bool {
+func (f *File) sendPart(j partJob, taken func()) bool {
 	c, s := j.c, j.s
 	f.mu.Lock()
 	p := s.part(j.n)
@@ -230,7 +230,7 @@ func (f *File) sendPart(j partJob) bool {
 		if !known {
 			crc, err = sumOf(body)
 		}
-		if err == nil {
+		if body.taken = taken; err == nil {
 			sent, err = f.eng.bucket.UploadPart(s.ctx, s.key, s.id, int32(j.n), body, span.Len, f.partCRC(s, &crc))
 		}
 	}
