@@ -23,7 +23,8 @@ const module = "s3mount/"
 // that is not listed may import none of ours; the command may import all.
 var ownImports = map[string][]string{
 	"fs":                 {"internal/names", "transfer"},
-	"internal/names":     {"transfer", "internal/s3"},
+	"internal/names":     {"transfer", "internal/attrs", "internal/s3"},
+	"internal/attrs":     {"internal/s3"},
 	"transfer":           {"cache", "cache/disk", "transfer/plan", "transfer/journal", "internal/mem", "internal/s3"},
 	"transfer/plan":      {},
 	"transfer/journal":   {"transfer/plan", "internal/mem"},
@@ -48,7 +49,7 @@ var onlyImporters = map[string][]string{
 	"github.com/hanwen/go-fuse/":       {"fs"},
 	"github.com/dgraph-io/ristretto/":  {"cache"},
 	"github.com/zeebo/xxh3":            {"cache", "cache/disk"},
-	"go.etcd.io/bbolt":                 {"transfer/journal"},
+	"go.etcd.io/bbolt":                 {"transfer/journal", "internal/attrs"},
 	"github.com/versity/versitygw/":    {"internal/embed"},
 	"github.com/alecthomas/kong":       {"cmd/s3mount"},
 	"s3mount/internal/embed":           {"cmd/s3mount", "tests", "bench"},

@@ -189,7 +189,9 @@ func conflictName(key, host string, at time.Time, n int) string {
 func (f *File) published(ctx context.Context, c *content, key string, o s3.Object) error {
 	f.mu.Lock()
 	o.Key, o.Size = key, c.ext.Size()
-	o.Props, o.HasProps = Properties(&c.meta, key, c.born), true
+	sent := Properties(&c.meta, key, c.born)
+	sent.SSE, sent.SSEKMSKey, sent.BucketKey = o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey
+	o.Props, o.HasProps = sent, true
 	var gone []journal.Object
 	if f.key == key || f.key == "" {
 		gone = f.moved

@@ -160,6 +160,7 @@ func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *Fi
 	if err != nil {
 		return nil, errors.Join(err, e.apply(nil, rec.ID))
 	}
+	props.SSE, props.SSEKMSKey, props.BucketKey = n.Props.SSE, n.Props.SSEKMSKey, n.Props.BucketKey
 	n.Key, n.Size, n.LastModified, n.Props, n.HasProps = key, o.Size, time.Now(), props, true
 	if err := f.Moved(key, &n); err != nil { // what was written meanwhile builds on the new object
 		return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"s3mount/cache/disk"
 	mountfs "s3mount/fs"
+	"s3mount/internal/attrs"
 	"s3mount/internal/mem"
 	"s3mount/internal/names"
 	"s3mount/internal/s3"
@@ -34,6 +35,7 @@ type session struct {
 	fetcher *transfer.Fetcher
 	arena   *mem.Arena
 	blocks  *disk.Tier // nil: nothing is cached on disk
+	attrs   *attrs.Store
 	journal *journal.Journal
 	engine  *transfer.Engine
 	tree    *names.Tree
@@ -75,8 +77,9 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 		return nil, errors.Join(err, s.Close())
 	}
 	s.tell(recovered)
+	s.attrs = s.openAttrs(bucket)
 	s.tree = names.New(names.Options{
-		Bucket: bucket, Engine: s.engine, Prefix: cfg.Prefix, TTL: cfg.ListTTL, Default: owner,
+		Bucket: bucket, Engine: s.engine, Attrs: s.attrs, Prefix: cfg.Prefix, TTL: cfg.ListTTL, Default: owner,
 		Umask: cfg.Umask, ReadOnly: cfg.ReadOnly, Log: log,
 	}, recovered)
 	s.engine.Start()
@@ -127,6 +130,16 @@ func openJournal(cfg mountConfig, bucket *s3.Bucket, budget *mem.Budget, arena *
 		return nil, &problem{cause: "the cache directory " + cfg.CacheDir + " is on a memory file system, and a reboot would lose files that are not in the bucket yet", remedy: "choose a --cache-dir on a disk, or accept it with --allow-tmpfs", err: err}
 	}
 	return j, err
+}
+
+// openAttrs opens the memory of what objects carry. A mount without it asks more often.
+func (s *session) openAttrs(bucket *s3.Bucket) *attrs.Store {
+	store, err := attrs.Open(attrs.Options{Dir: journalDir(s.cfg.CacheDir, bucket.Endpoint(), s.cfg.Bucket, s.cfg.Prefix), Log: s.log})
+	if err != nil {
+		s.log.Warn("times and modes of objects are asked for again after each mount", "err", err)
+		return nil
+	}
+	return store
 }
 
 // awaitMoves lets renames of directories that a crash cut complete, so that nobody
@@ -218,7 +231,7 @@ func (s *session) Close() error {
 	if s.fetcher != nil {
 		s.fetcher.Close()
 	}
-	err = errors.Join(err, s.blocks.Close())
+	err = errors.Join(err, s.blocks.Close(), s.attrs.Close())
 	if s.journal != nil {
 		err = errors.Join(err, s.journal.Close())
 	}

@@ -107,10 +107,14 @@ func (n *Node) setDirMeta(ctx context.Context, change func(*transfer.Meta)) erro
 func (t *Tree) putMarker(ctx context.Context, p string, meta *transfer.Meta) error {
 	key := t.key(p) + "/"
 	crc := uint64(0)
-	o, err := t.bucket.Put(ctx, key, strings.NewReader(""), 0, &crc, transfer.Properties(meta, key, ""), s3.Cond{})
+	props := transfer.Properties(meta, key, "")
+	o, err := t.bucket.Put(ctx, key, strings.NewReader(""), 0, &crc, props, s3.Cond{})
 	if err != nil {
 		return err
 	}
+	props.SSE, props.SSEKMSKey, props.BucketKey = o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey
+	o.Props, o.HasProps = props, true
+	t.opts.Attrs.Wrote(o)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.dirs[p]; l != nil {

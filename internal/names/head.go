@@ -13,9 +13,7 @@ const (
 	// directory is walked.
 	headAhead = 256
 	// headParallel is how many of them at once.
-	headParallel = 32
-	// maxMemo is how many answers are remembered.
-	maxMemo = 200_000
+	headParallel = 64
 )
 
 // heading is a HEAD on its way, or one that waits for its turn.
@@ -60,7 +58,7 @@ func (t *Tree) begin(p string, turn chan struct{}) *heading {
 		defer t.mu.Unlock()
 		delete(t.heads, p)
 		if c, own := t.changes[p]; h.err == nil && !(own && c.at.After(h.asked)) {
-			t.remember(p, h.o)
+			t.opts.Attrs.Fetched(h.o)
 			t.noteListing(p, &h.o)
 		}
 		close(h.done)
@@ -70,13 +68,20 @@ func (t *Tree) begin(p string, turn chan struct{}) *heading {
 
 // headBeside starts the HEAD of a name whose directory is about to be listed for it: who
 // looks a single name up wants to open it, and its attributes come with the listing then,
-// not a round trip after it. nil where nothing is to be learned. The caller holds t.mu.
+// not a round trip after it. nil where nothing is to be learned.
 func (t *Tree) headBeside(dir, p string) *heading {
-	l, n := t.dirs[dir], t.nodes[p]
+	t.mu.Lock()
+	l, n, key := t.dirs[dir], t.nodes[p], t.key(p)
 	believed := l != nil && l.loading == nil && l.err == nil && time.Since(l.started) < t.opts.TTL
-	if _, known := t.memo[p]; known || believed || n != nil && n.kind == KindDir {
+	t.mu.Unlock()
+	if believed || n != nil && n.kind == KindDir {
 		return nil
 	}
+	if it, below := t.opts.Attrs.Knows(key, key+"/"); it || below {
+		return nil // the listing tells of which version
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.begin(p, nil)
 }
 
@@ -120,29 +125,4 @@ func (t *Tree) headSiblings(p string) {
 		}
 		t.begin(join(dir, names[l.ahead]), t.turns)
 	}
-}
-
-// sameSecond is how old an object has to be for its time to tell versions apart: the
-// time has whole seconds, and a copy with other metadata keeps the ETag.
-const sameSecond = 2 * time.Second
-
-// remember keeps what an object carries, for later listings. The caller holds t.mu.
-func (t *Tree) remember(p string, o s3.Object) {
-	if time.Since(o.LastModified) < sameSecond {
-		return
-	}
-	if len(t.memo) >= maxMemo {
-		clear(t.memo)
-	}
-	t.memo[p] = o
-}
-
-// recall completes an object of a listing by what is remembered of this very
-// version. The caller holds t.mu.
-func (t *Tree) recall(p string, o s3.Object) s3.Object {
-	m, ok := t.memo[p]
-	if ok && m.ETag == o.ETag && m.Size == o.Size && m.LastModified.Unix() == o.LastModified.Unix() {
-		return m
-	}
-	return o
 }

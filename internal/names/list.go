@@ -81,10 +81,16 @@ func (t *Tree) addPage(l *listing, dir string, page s3.Page) (names []string) {
 		if e, ok := l.entries[name]; ok && e.kind == KindDir {
 			name += fileTwin
 		}
-		o = t.recall(join(dir, name), o)
 		add(name, entry{kind: sizeKind(&o), object: o})
 	}
 	return names
+}
+
+// listPage asks for one page of the listing of dir, with what is remembered of its objects.
+func (t *Tree) listPage(ctx context.Context, dir, token string) (s3.Page, error) {
+	page, err := t.bucket.List(ctx, t.dirKey(dir), "/", "", token, pageSize)
+	t.opts.Attrs.Recall(page.Objects)
+	return page, err
 }
 
 // correct lays our own changes over a listing that began before them. The caller
@@ -138,7 +144,7 @@ func (t *Tree) listed(ctx context.Context, dir string) (*listing, error) {
 }
 
 func (t *Tree) load(ctx context.Context, l *listing, dir string) {
-	page, err := t.bucket.List(ctx, t.dirKey(dir), "/", "", "", pageSize)
+	page, err := t.listPage(ctx, dir, "")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil {
@@ -167,8 +173,8 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 		t.mu.Unlock()
 		return n, nil
 	}
-	beside := t.headBeside(dir, p)
 	t.mu.Unlock()
+	beside := t.headBeside(dir, p)
 	l, err := t.listed(ctx, dir)
 	if err != nil {
 		return nil, err

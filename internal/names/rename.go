@@ -163,13 +163,26 @@ func (t *Tree) renameDir(ctx context.Context, src *Node, p string) error {
 			objects = slices.DeleteFunc(objects, func(o s3.Object) bool { return o.Key == f.Key() })
 		}
 	}
+	known := slices.Clone(objects)
+	t.opts.Attrs.Recall(known)
 	later, err := t.engine.MoveDir(ctx, from, to, objects, func(copies map[string]transfer.Copied) error {
+		t.rememberMoved(known, copies)
 		return t.moveNodes(old, p, copies, pending)
 	})
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.doom(later)
 	return err
+}
+
+// rememberMoved keeps what the objects carried under their new keys.
+func (t *Tree) rememberMoved(known []s3.Object, copies map[string]transfer.Copied) {
+	for _, o := range known {
+		if c, ok := copies[o.Key]; ok && o.HasProps {
+			o.Key, o.ETag, o.VersionID, o.Date = c.To.Key, c.To.ETag, c.To.VersionID, c.To.Date
+			t.opts.Attrs.Wrote(o)
+		}
+	}
 }
 
 // filesBelow is the files in use below a directory.

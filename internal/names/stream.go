@@ -135,7 +135,7 @@ func (s *Stream) Next(ctx context.Context) (Entry, bool, error) {
 // page fetches the next page of the bucket's listing.
 func (s *Stream) page(ctx context.Context) error {
 	t := s.tree
-	page, err := t.bucket.List(ctx, t.dirKey(s.dir), "/", "", s.token, pageSize)
+	page, err := t.listPage(ctx, s.dir, s.token)
 	if err != nil {
 		return err
 	}

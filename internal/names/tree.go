@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"s3mount/internal/attrs"
 	"s3mount/internal/s3"
 	"s3mount/transfer"
 )
@@ -20,6 +21,8 @@ import (
 type Options struct {
 	Bucket *s3.Bucket
 	Engine *transfer.Engine
+	// Attrs remembers over restarts what objects carry; nil: nothing does.
+	Attrs *attrs.Store
 	// Prefix is put in front of every key: empty, or it ends with a slash.
 	Prefix string
 	// TTL is how long a listing or an attribute is believed.
@@ -49,7 +52,6 @@ type Tree struct {
 	changes map[string]change               // our own recent changes, by path
 	doomed  map[string][]transfer.ObjectRef // objects that are still to be deleted, by key
 	heads   map[string]*heading             // by path
-	memo    map[string]s3.Object            // what objects carry, by path
 	turns   chan struct{}                   // of HEADs that nobody waits for yet
 	swept   time.Time
 }
@@ -66,7 +68,7 @@ func New(o Options, recovered transfer.Recovered) *Tree {
 	t := &Tree{
 		opts: o, bucket: o.Bucket, engine: o.Engine, started: time.Now(), long: longNames{real: map[string]string{}},
 		nodes: map[string]*Node{}, inos: map[uint64]*Node{}, dirs: map[string]*listing{}, changes: map[string]change{},
-		doomed: map[string][]transfer.ObjectRef{}, heads: map[string]*heading{}, memo: map[string]s3.Object{},
+		doomed: map[string][]transfer.ObjectRef{}, heads: map[string]*heading{},
 		turns: make(chan struct{}, headParallel),
 	}
 	t.root = &Node{tree: t, kind: KindDir, ino: 1, held: true, meta: t.defaults(KindDir)}
@@ -242,8 +244,8 @@ func (t *Tree) record(p string, o *s3.Object) {
 	t.changes[p] = change{now, o}
 	if o != nil {
 		delete(t.doomed, t.key(p)) // it took the place of what was to be deleted
+		t.opts.Attrs.Wrote(*o)
 	}
-	delete(t.memo, p)
 	t.noteListing(p, o)
 	if now.Sub(t.swept) < time.Minute {
 		return

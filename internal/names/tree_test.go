@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"s3mount/internal/attrs"
 	"s3mount/internal/mem"
 	"s3mount/internal/s3/s3test"
 	"s3mount/transfer"
@@ -26,13 +27,14 @@ type treeRig struct {
 	server *s3test.Server
 	engine *transfer.Engine
 	tree   *Tree
+	memory string // directory of what is remembered
 	ctx    context.Context
 }
 
 func treeSim(t *testing.T, prefix string, run func(t *testing.T, g *treeRig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		g := &treeRig{t: t, server: s3test.New(), ctx: context.Background()}
+		g := &treeRig{t: t, server: s3test.New(), memory: t.TempDir(), ctx: context.Background()}
 		bucket := s3test.Bucket(t, g.server)
 		j, err := journal.Open(journal.Options{Dir: t.TempDir(), AllowVolatile: true, SpoolLimit: 1 << 30})
 		if err != nil {
@@ -45,9 +47,16 @@ func treeSim(t *testing.T, prefix string, run func(t *testing.T, g *treeRig)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.tree = New(Options{Bucket: bucket, Engine: g.engine, Prefix: prefix, TTL: treeTTL, Umask: 0o022}, found)
+		memory, err := attrs.Open(attrs.Options{Dir: g.memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.tree = New(Options{Bucket: bucket, Engine: g.engine, Attrs: memory, Prefix: prefix, TTL: treeTTL, Umask: 0o022}, found)
 		defer func() {
 			g.server.Fault(nil)
+			if err := g.tree.opts.Attrs.Close(); err != nil {
+				t.Error(err)
+			}
 			g.engine.Close()
 			fetcher.Close()
 			time.Sleep(time.Minute)

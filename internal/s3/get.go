@@ -33,7 +33,7 @@ func (b *Bucket) GetRange(ctx context.Context, key, etag, versionID string, off,
 	}
 	o := Object{
 		Key: key, ETag: quoted(out.ETag), VersionID: version(out.VersionId), Size: val(out.ContentLength),
-		LastModified: val(out.LastModified), StorageClass: string(out.StorageClass),
+		LastModified: val(out.LastModified), Date: serverTime(out.ResultMetadata), StorageClass: string(out.StorageClass),
 		Props: properties(out.ContentType, out.CacheControl, out.ContentDisposition, out.ContentEncoding,
 			out.ContentLanguage, out.ExpiresString, out.Metadata, out.StorageClass),
 		HasProps: true,

@@ -165,7 +165,9 @@ func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Par
 		err = ofUpload(classify("CompleteMultipartUpload", key, err))
 		return Object{}, goneMeansChanged(err, c)
 	}
-	return b.written(key, out.ETag, out.VersionId, size)
+	o, err := b.written(key, out.ETag, out.VersionId, size, out.ResultMetadata)
+	o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey = string(out.ServerSideEncryption), val(out.SSEKMSKeyId), val(out.BucketKeyEnabled)
+	return o, err
 }
 
 // Abort ends an upload and drops its parts; one that is gone is no error. Parts

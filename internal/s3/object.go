@@ -5,11 +5,14 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
 )
 
 // Head asks for one object, with its properties.
@@ -20,7 +23,7 @@ func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
 	}
 	o := Object{
 		Key: key, ETag: quoted(out.ETag), VersionID: version(out.VersionId), Size: val(out.ContentLength),
-		LastModified: val(out.LastModified), StorageClass: string(out.StorageClass),
+		LastModified: val(out.LastModified), Date: serverTime(out.ResultMetadata), StorageClass: string(out.StorageClass),
 		Archived: needsRestore(string(out.StorageClass), string(out.ArchiveStatus), val(out.Restore)),
 		Props: properties(out.ContentType, out.CacheControl, out.ContentDisposition, out.ContentEncoding,
 			out.ContentLanguage, out.ExpiresString, out.Metadata, out.StorageClass),
@@ -55,7 +58,9 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size i
 	if err != nil {
 		return Object{}, b.explainReset(ctx, key, c, goneMeansChanged(err, c))
 	}
-	return b.written(key, out.ETag, out.VersionId, size)
+	o, err := b.written(key, out.ETag, out.VersionId, size, out.ResultMetadata)
+	o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey = string(out.ServerSideEncryption), val(out.SSEKMSKeyId), val(out.BucketKeyEnabled)
+	return o, err
 }
 
 // goneMeansChanged: to If-Match on an object that does not exist, some servers
@@ -151,8 +156,9 @@ func (b *Bucket) copyObject(ctx context.Context, src Object, version, dstKey str
 	if out.CopyObjectResult == nil {
 		return Object{}, &Error{Op: "CopyObject", Key: dstKey, Kind: ErrServer, Detail: "empty answer"}
 	}
-	o, err := b.written(dstKey, out.CopyObjectResult.ETag, out.VersionId, 0)
+	o, err := b.written(dstKey, out.CopyObjectResult.ETag, out.VersionId, 0, out.ResultMetadata)
 	o.LastModified = val(out.CopyObjectResult.LastModified)
+	o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey = string(out.ServerSideEncryption), val(out.SSEKMSKeyId), val(out.BucketKeyEnabled)
 	return o, err
 }
 
@@ -167,12 +173,21 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 }
 
 // written is the Object that a successful write made.
-func (b *Bucket) written(key string, etag, versionID *string, size int64) (Object, error) {
-	o := Object{Key: key, ETag: quoted(etag), VersionID: version(versionID), Size: size, StorageClass: b.cfg.StorageClass}
+func (b *Bucket) written(key string, etag, versionID *string, size int64, answer middleware.Metadata) (Object, error) {
+	o := Object{
+		Key: key, ETag: quoted(etag), VersionID: version(versionID), Size: size,
+		StorageClass: b.cfg.StorageClass, Date: serverTime(answer),
+	}
 	if o.ETag == "" {
 		return o, &Error{Op: "PutObject", Key: key, Kind: ErrServer, Detail: "the answer has no ETag"}
 	}
 	return o, nil
+}
+
+// serverTime is the server's clock at its answer; zero when it did not say.
+func serverTime(answer middleware.Metadata) time.Time {
+	at, _ := awsmiddleware.GetServerTime(answer)
+	return at
 }
 
 // version leaves out what buckets without versions call "null".

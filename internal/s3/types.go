@@ -54,6 +54,7 @@ type Object struct {
 	VersionID    string // empty in buckets without versions
 	Size         int64
 	LastModified time.Time // second precision, the server's clock
+	Date         time.Time // when the server answered, by the same clock; zero from List
 	StorageClass string    // empty means STANDARD
 	Archived     bool      // must be restored before it can be read
 	Props        Properties

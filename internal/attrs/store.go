@@ -1,0 +1,372 @@
+// Package attrs remembers over restarts what objects carry besides their bytes: times,
+// modes, owners, links and extended attributes, as a HEAD of one version said, or as we
+// wrote it ourselves. A listing names the versions; what is remembered of one of them
+// needs no request.
+//
+// It never talks to the bucket, and never answers for another version than the one that
+// the listing names. All of it can be lost: that costs requests, and nothing else.
+package attrs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"s3mount/internal/s3"
+)
+
+// Options of a Store.
+type Options struct {
+	// Dir gets the file attrs.db; it belongs to one bucket and prefix.
+	Dir string
+	// Limit is the most records on disk; 0: 500,000, which take about 200 MiB.
+	Limit int
+	Log   *slog.Logger // nil: silent
+}
+
+const (
+	formatVersion = "1"
+	defaultLimit  = 500_000
+	// flushAfter is how long a record waits for others to be written with.
+	flushAfter = 3 * time.Second
+	// flushAt and maxWaiting are how many records wait before they are written, and
+	// at most: what a slow disk cannot take is left out.
+	flushAt    = 4_000
+	maxWaiting = 40_000
+	// sameSecond is how long after its last change an object must have been asked for:
+	// times have whole seconds, and a copy with other metadata keeps the ETag.
+	sameSecond = 2 * time.Second
+)
+
+var (
+	stateBucket = []byte("state")
+	versionKey  = []byte("version")
+	youngKey    = []byte("young")
+	countKey    = []byte("count") // of records in the young generation
+	generations = [2][]byte{[]byte("a"), []byte("b")}
+)
+
+// Store is an open file of records. There are two generations of them: new ones and
+// those that were of use go to the young one; when that is half of the limit, the old
+// one goes, and the young one is the old one. A nil Store remembers nothing.
+type Store struct {
+	db    *bbolt.DB
+	half  int
+	log   *slog.Logger
+	wake  chan struct{}
+	done  chan struct{}
+	ended sync.WaitGroup
+
+	mu      sync.Mutex
+	waiting map[string][]byte // records that are not on disk yet; nil value: to be forgotten
+	young   int               // which generation
+	count   int               // of records in it, about
+	broken  bool
+}
+
+// Open opens the file, and makes it when it is not there. What is damaged, or of another
+// format, is made anew.
+func Open(o Options) (*Store, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Limit == 0 {
+		o.Limit = defaultLimit
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(o.Dir, "attrs.db")
+	s, err := open(path, o)
+	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) {
+		o.Log.Warn("what was remembered of objects is of no use, and is made anew", "path", path, "err", err)
+		if err = os.Remove(path); err == nil || errors.Is(err, os.ErrNotExist) {
+			s, err = open(path, o)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	s.ended.Add(1)
+	go s.run()
+	return s, nil
+}
+
+func open(path string, o Options) (s *Store, err error) {
+	defer safely(&err)()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 200 * time.Millisecond, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return nil, err
+	}
+	s = &Store{
+		db: db, half: max(o.Limit/2, 1), log: o.Log, waiting: map[string][]byte{},
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	if err := db.Update(s.prepare); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// safely turns a panic over a damaged file, or a page of it that cannot be read, into
+// an error: nobody is to lose a mount over what can be asked for again.
+func safely(err *error) (end func()) {
+	old := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(old)
+		if r := recover(); r != nil {
+			*err = fmt.Errorf("damaged: %v", r)
+		}
+	}
+}
+
+func (s *Store) prepare(tx *bbolt.Tx) error {
+	state, err := tx.CreateBucketIfNotExists(stateBucket)
+	if err != nil {
+		return err
+	}
+	fresh := state.Get(versionKey) == nil
+	if v := state.Get(versionKey); v != nil && string(v) != formatVersion {
+		for _, g := range generations {
+			if err := tx.DeleteBucket(g); err != nil && !errors.Is(err, bolterrors.ErrBucketNotFound) {
+				return err
+			}
+		}
+		fresh = true
+	}
+	for _, g := range generations {
+		if _, err := tx.CreateBucketIfNotExists(g); err != nil {
+			return err
+		}
+	}
+	if fresh {
+		return errors.Join(state.Put(versionKey, []byte(formatVersion)), state.Put(youngKey, generations[0]), state.Put(countKey, []byte("0")))
+	}
+	if bytes.Equal(state.Get(youngKey), generations[1]) {
+		s.young = 1
+	}
+	n, err := strconv.Atoi(string(state.Get(countKey)))
+	s.count = n
+	return err
+}
+
+// Fetched takes what HEAD said of an object, if that cannot have changed within the
+// second of its LastModified.
+func (s *Store) Fetched(o s3.Object) {
+	if s == nil || !o.HasProps || o.Archived || o.Date.IsZero() || o.Date.Sub(o.LastModified) < sameSecond {
+		return
+	}
+	s.put(o.Key, encode(fetched, o.LastModified, &o))
+}
+
+// Wrote takes what we gave an object. Its LastModified is not known: the first listing
+// that names this ETag, and no later change, tells it.
+func (s *Store) Wrote(o s3.Object) {
+	if s == nil || !o.HasProps || o.Date.IsZero() {
+		return
+	}
+	if o.Props.StorageClass == "" {
+		o.Props.StorageClass = o.StorageClass
+	}
+	s.put(o.Key, encode(written, o.Date, &o))
+}
+
+func (s *Store) put(key string, raw []byte) {
+	if len(raw) > maxRecord {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken || len(s.waiting) >= maxWaiting {
+		return
+	}
+	s.waiting[key] = raw
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Forget drops what is remembered of a key, and of all keys that begin with below, when
+// that is not empty.
+func (s *Store) Forget(key, below string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	s.waiting[key] = nil
+	for k := range s.waiting {
+		if below != "" && strings.HasPrefix(k, below) {
+			s.waiting[k] = nil
+		}
+	}
+	s.mu.Unlock()
+	if below == "" {
+		return
+	}
+	err := s.update(func(tx *bbolt.Tx) error {
+		for _, g := range generations {
+			c := tx.Bucket(g).Cursor()
+			for k, _ := c.Seek([]byte(below)); k != nil && bytes.HasPrefix(k, []byte(below)); k, _ = c.Seek([]byte(below)) {
+				if err := c.Delete(); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	s.failed(err)
+}
+
+func (s *Store) update(fn func(tx *bbolt.Tx) error) (err error) {
+	defer safely(&err)()
+	return s.db.Update(fn)
+}
+
+// failed ends the use of a file that cannot be read or written.
+func (s *Store) failed(err error) {
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	first := !s.broken
+	s.broken, s.waiting = true, map[string][]byte{}
+	s.mu.Unlock()
+	if first {
+		s.log.Warn("what objects carry is not remembered any more", "err", err)
+	}
+}
+
+// run writes what waits, until Close.
+func (s *Store) run() {
+	defer s.ended.Done()
+	for {
+		select {
+		case <-s.wake:
+			s.gather()
+		case <-s.done:
+		}
+		s.failed(s.flush())
+		select {
+		case <-s.done:
+			return
+		default:
+		}
+	}
+}
+
+// gather waits for more to be written along.
+func (s *Store) gather() {
+	t := time.NewTimer(flushAfter)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			return
+		case <-s.done:
+			return
+		case <-s.wake:
+			s.mu.Lock()
+			full := len(s.waiting) >= flushAt
+			s.mu.Unlock()
+			if full {
+				return
+			}
+		}
+	}
+}
+
+// flush writes what waits in one transaction. Meanwhile it stays where Recall finds it.
+func (s *Store) flush() error {
+	s.mu.Lock()
+	if s.broken {
+		s.mu.Unlock()
+		return nil
+	}
+	batch := maps.Clone(s.waiting)
+	s.mu.Unlock()
+	if len(batch) == 0 {
+		return nil
+	}
+	young, count := s.young, s.count
+	err := s.update(func(tx *bbolt.Tx) error {
+		young, count = s.young, s.count
+		if count+len(batch) > s.half && count > 0 {
+			young, count = 1-young, 0
+			if err := tx.DeleteBucket(generations[young]); err != nil {
+				return err
+			}
+			if _, err := tx.CreateBucket(generations[young]); err != nil {
+				return err
+			}
+			if err := tx.Bucket(stateBucket).Put(youngKey, generations[young]); err != nil {
+				return err
+			}
+		}
+		n, err := store(tx.Bucket(generations[young]), tx.Bucket(generations[1-young]), batch)
+		count += n
+		return errors.Join(err, tx.Bucket(stateBucket).Put(countKey, []byte(strconv.Itoa(count))))
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.young, s.count = young, count
+	for k, raw := range batch {
+		if now, ok := s.waiting[k]; ok && bytes.Equal(now, raw) {
+			delete(s.waiting, k)
+		}
+	}
+	return nil
+}
+
+// store puts a batch into the young generation, and returns how many are new in it.
+func store(young, old *bbolt.Bucket, batch map[string][]byte) (added int, err error) {
+	for _, k := range slices.Sorted(maps.Keys(batch)) {
+		key, raw := []byte(k), batch[k]
+		if k == "" {
+			continue
+		}
+		if raw == nil {
+			err = errors.Join(young.Delete(key), old.Delete(key))
+		} else {
+			if young.Get(key) == nil {
+				added++
+			}
+			err = young.Put(key, raw)
+		}
+		if err != nil {
+			return added, err
+		}
+	}
+	return added, nil
+}
+
+// Close writes what waits, and closes the file; one that is damaged goes.
+func (s *Store) Close() error {
+	if s == nil {
+		return nil
+	}
+	close(s.done)
+	s.ended.Wait()
+	path := s.db.Path()
+	err := s.db.Close()
+	if s.broken {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
