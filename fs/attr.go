@@ -108,9 +108,7 @@ func (n *node) entry(c *call, child *names.Node, out *fuse.EntryOut) *gofuse.Ino
 	inode := n.fs.nodes.adopt(c, n, child)
 	a := child.Known()
 	inode.Operations().(*node).fillAttr(&out.Attr, a)
-	out.SetEntryTimeout(a.TTL)
-	if a.Exact {
-		out.SetAttrTimeout(a.TTL)
-	}
+	out.SetEntryTimeout(a.NameTTL)
+	out.SetAttrTimeout(a.TTL)
 	return inode
 }

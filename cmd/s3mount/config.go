@@ -21,6 +21,8 @@ type mountConfig struct {
 	ReadaheadMax int64         // bytes a stream may be ahead; 0: the engine chooses
 	ListTTL      time.Duration // how long a listing is believed
 
+	Times string // "exact" or "listing": what stat shows of files that were never seen
+
 	ReadOnly   bool
 	AllowOther bool
 	UID, GID   uint32 // owner of what has none in its metadata

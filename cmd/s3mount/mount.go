@@ -27,6 +27,8 @@ type mountCmd struct {
 	AllowTmpfs   bool          `help:"Accept a cache directory in memory: files that are not in the bucket yet are lost with the machine." group:"Local:"`
 	ListTTL      time.Duration `default:"5s" help:"How long a listing is believed (${default})." group:"Local:"`
 
+	Times string `enum:"exact,listing" default:"exact" help:"Times, modes and owners that stat shows of files that were never seen before: exact, one request for each file, or those of the listing (${enum}; ${default})." group:"The mount:"`
+
 	ReadOnly   bool    `help:"Write nothing to the bucket." group:"The mount:"`
 	AllowOther bool    `help:"Let other users in." group:"The mount:"`
 	UID        *uint32 `name:"uid" help:"Owner of files that have none. Default: you." group:"The mount:"`

@@ -80,7 +80,7 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 	s.attrs = s.openAttrs(bucket)
 	s.tree = names.New(names.Options{
 		Bucket: bucket, Engine: s.engine, Attrs: s.attrs, Prefix: cfg.Prefix, TTL: cfg.ListTTL, Default: owner,
-		Umask: cfg.Umask, ReadOnly: cfg.ReadOnly, Log: log,
+		ListedTimes: cfg.Times == "listing", Umask: cfg.Umask, ReadOnly: cfg.ReadOnly, Log: log,
 	}, recovered)
 	s.engine.Start()
 	s.awaitMoves(ctx)

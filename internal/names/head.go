@@ -74,7 +74,7 @@ func (t *Tree) headBeside(dir, p string) *heading {
 	l, n, key := t.dirs[dir], t.nodes[p], t.key(p)
 	believed := l != nil && l.loading == nil && l.err == nil && time.Since(l.started) < t.opts.TTL
 	t.mu.Unlock()
-	if believed || n != nil && n.kind == KindDir {
+	if believed || t.opts.ListedTimes || n != nil && n.kind == KindDir {
 		return nil
 	}
 	if it, below := t.opts.Attrs.Knows(key, key+"/"); it || below {

@@ -228,6 +228,9 @@ func (t *Tree) probe(ctx context.Context, p string) (entry, time.Time, error) {
 
 // found turns what a listing says of a path into its node.
 func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time.Time) (*Node, error) {
+	if ok && e.kind == KindUnknown && t.opts.ListedTimes {
+		e.kind = KindFile
+	}
 	if ok && e.kind == KindUnknown {
 		o, at, err := t.head(ctx, p)
 		asked = at
@@ -276,10 +279,12 @@ func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time
 		if !n.exact {
 			n.meta, n.meta.MtimeNS = t.defaults(KindDir), t.started.UnixNano()
 		}
-		n.checked = time.Now()
+		if asked.After(n.checked) {
+			n.checked = asked
+		}
 		return n, nil
 	}
-	t.learn(n, e.object)
+	t.learn(n, e.object, asked)
 	if e.kind == KindLink {
 		n.target = target
 	}

@@ -31,7 +31,8 @@ type Attr struct {
 	Atime, Mtime, Ctime time.Time
 	Nlink               uint32
 	Exact               bool          // not just what the listing says
-	TTL                 time.Duration // how long the kernel may rely on it
+	TTL                 time.Duration // how long the kernel may rely on it; 0: it asks each time
+	NameTTL             time.Duration // how long it may rely on the name
 }
 
 // Node is one file, directory or link that the kernel knows, or that is waiting to
@@ -130,10 +131,12 @@ func (t *Tree) reap(n *Node) {
 	}
 }
 
-// learn takes over what the bucket says of the node. The caller holds t.mu.
-func (t *Tree) learn(n *Node, o s3.Object) {
+// learn takes over what the bucket said of the node at a time. The caller holds t.mu.
+func (t *Tree) learn(n *Node, o s3.Object, asked time.Time) {
+	if asked.After(n.checked) {
+		n.checked = asked
+	}
 	if n.exact && n.object.ETag == o.ETag && !o.HasProps {
-		n.checked = time.Now()
 		return
 	}
 	if o.HasProps || n.object.ETag != o.ETag {
@@ -143,7 +146,6 @@ func (t *Tree) learn(n *Node, o s3.Object) {
 			n.file.Learn(n.meta, o)
 		}
 	}
-	n.checked = time.Now()
 }
 
 func (t *Tree) defaults(k Kind) transfer.Meta {
@@ -188,19 +190,24 @@ func (t *Tree) attr(n *Node) Attr {
 	}
 	a.Mtime = time.Unix(0, meta.MtimeNS)
 	a.Atime, a.Ctime = a.Mtime, a.Mtime
-	if exact {
-		a.TTL = max(t.opts.TTL-time.Since(n.checked), 0)
-		if n.file != nil && n.file.Dirty() {
-			a.TTL = t.opts.TTL
-		}
+	a.NameTTL = max(t.opts.TTL-time.Since(n.checked), 0)
+	if n.file != nil && n.file.Dirty() { // nobody else can change what only we have
+		a.NameTTL = t.opts.TTL
+	}
+	if exact || t.opts.ListedTimes {
+		a.TTL = a.NameTTL
 	}
 	return a
 }
 
-// Attr is the node's exact attributes. It asks the bucket for what the listing did
-// not say.
+// Attr is the node's attributes. It asks the bucket for what the listing did not say,
+// unless that is enough.
 func (n *Node) Attr(ctx context.Context) (Attr, error) {
-	if err := n.makeExact(ctx); err != nil {
+	exact := n.makeExact
+	if n.tree.opts.ListedTimes {
+		exact = n.revalidate
+	}
+	if err := exact(ctx); err != nil {
 		return Attr{}, err
 	}
 	return n.Known(), nil
@@ -217,8 +224,8 @@ func (n *Node) makeExact(ctx context.Context) error {
 		key += "/"
 	}
 	p, kind := n.path, n.kind
-	if e, ok := t.listedEntry(p); !known && ok && e.object.HasProps && e.object.ETag == n.object.ETag {
-		t.learn(n, e.object)
+	if e, at, ok := t.listedEntry(p); !known && ok && e.object.HasProps && e.object.ETag == n.object.ETag {
+		t.learn(n, e.object, at)
 		known = true
 	}
 	t.mu.Unlock()
@@ -245,24 +252,29 @@ func (n *Node) makeExact(ctx context.Context) error {
 			return transfer.ErrStale
 		}
 	}
-	t.learn(n, o)
+	t.learn(n, o, asked)
+	if link := kindOf(n.meta.Mode) == KindLink; link != (n.kind == KindLink) { // the listing did not tell
+		t.detach(n)
+		return transfer.ErrStale
+	}
 	return nil
 }
 
-// listedEntry is what the remembered listing says of a path, while it is believed.
-// The caller holds t.mu.
-func (t *Tree) listedEntry(p string) (entry, bool) {
+// listedEntry is what the remembered listing says of a path, and since when, while it is
+// believed. The caller holds t.mu.
+func (t *Tree) listedEntry(p string) (entry, time.Time, bool) {
 	dir, name := parent(p)
 	l := t.dirs[dir]
 	if l == nil || l.loading != nil || l.err != nil || time.Since(l.started) >= t.opts.TTL {
-		return entry{}, false
+		return entry{}, time.Time{}, false
 	}
 	e, ok := l.entries[name]
-	return e, ok
+	return e, l.started, ok
 }
 
 func (n *Node) exactDir(ctx context.Context, key string) error {
 	t := n.tree
+	asked := time.Now()
 	o, err := t.bucket.Head(ctx, key)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -275,7 +287,7 @@ func (n *Node) exactDir(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	t.learn(n, o)
+	t.learn(n, o, asked)
 	return nil
 }
 

@@ -101,7 +101,7 @@ func (n *Node) archived() error {
 func (n *Node) revalidate(ctx context.Context) error {
 	t := n.tree
 	t.mu.Lock()
-	fresh := n.gone || time.Since(n.checked) < t.opts.TTL || n.file != nil && n.file.Dirty()
+	fresh := n.gone || n == t.root || time.Since(n.checked) < t.opts.TTL || n.file != nil && n.file.Dirty()
 	dir, name := path.Split(n.path)
 	t.mu.Unlock()
 	if fresh {

@@ -103,3 +103,40 @@ func TestOwnAttributesOverRemounts(t *testing.T) {
 		}
 	})
 }
+
+// With the times of the listing nobody sends a HEAD for a stat alone; what is known is
+// shown all the same.
+func TestListedTimes(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		written := time.Now().Truncate(time.Second)
+		g.server.PutObject("d/file", []byte("data"), meta(0o600, "1500000000"))
+		g.server.PutObject("d/known", []byte("data"), meta(0o600, "1500000000"))
+		g.server.PutObject("d/link", []byte("file"), http.Header{"X-Amz-Meta-Mode": {fmt.Sprint(transfer.ModeLink | 0o777)}})
+		time.Sleep(time.Minute)
+		if _, err := g.at("d/known").Attr(g.ctx); err != nil {
+			t.Fatal(err)
+		}
+		g.tree.opts.ListedTimes = true
+		g.remount()
+		g.server.ClearRequests()
+		time.Sleep(2 * treeTTL)
+		listed := fmt.Sprintf("644 0 4 %s", written.UTC().Format(time.RFC3339Nano))
+		want := fmt.Sprintf("[%v %s file %v 600 0 4 2017-07-14T02:40:00Z known %v %s link]", KindFile, listed, KindFile, KindFile, listed)
+		if got := fmt.Sprint(g.lsl("d")); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if n := g.server.Count("HeadObject"); n != 0 {
+			t.Errorf("%d HEADs", n)
+		}
+		link := g.at("d/link")
+		if a := link.Known(); a.TTL <= 0 || a.TTL > treeTTL {
+			t.Errorf("the kernel may rely on it for %v", a.TTL)
+		}
+		if _, _, err := link.Open(g.ctx, true, false); Classify(err) != ClassStale {
+			t.Errorf("a link is opened for writing: %v", err)
+		}
+		if now := g.at("d/link"); now.Kind() != KindLink {
+			t.Errorf("a link that was asked for is of kind %v", now.Kind())
+		}
+	})
+}

@@ -27,6 +27,9 @@ type Options struct {
 	Prefix string
 	// TTL is how long a listing or an attribute is believed.
 	TTL time.Duration
+	// ListedTimes shows of files whose attributes are not known what the listing says: its
+	// time, and default modes. Nobody asks for them to answer stat(2).
+	ListedTimes bool
 	// Default is the owner of what says nothing itself; Umask takes bits from the
 	// default modes 0666 and 0777.
 	Default  transfer.Meta
