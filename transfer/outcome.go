@@ -194,7 +194,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	o.Props, o.HasProps = sent, true
 	var gone []journal.Object
 	if f.key == key || f.key == "" {
-		gone = f.moved
+		gone = slices.Clone(f.moved) // a rename may change the list meanwhile
 	}
 	f.mu.Unlock()
 	if f.eng.opts.Published != nil {
@@ -205,11 +205,11 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 		put = []journal.Record{{ID: journal.NewID(), Seq: f.eng.nextSeq(), NoContent: true, Delete: gone}}
 	}
 	f.saving.Lock() // until the later versions know their base: none is saved with the old one
-	err := f.eng.apply(append(put, f.rebased(c, key, o, len(gone))...), c.id)
+	err := f.eng.apply(append(put, f.rebased(c, key, o, gone)...), c.id)
 	if err != nil {
 		f.eng.log.Error("published, but the journal cannot note it; a restart repeats the check", "key", key, "err", err)
 	}
-	f.become(c, key, o, len(gone))
+	f.become(c, key, o, gone)
 	f.saving.Unlock()
 	f.eng.keepLocal(f, c)
 	if len(put) > 0 {
@@ -220,7 +220,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 }
 
 // rebased is the records of the later versions, which now build on the object o.
-func (f *File) rebased(c *content, key string, o s3.Object, gone int) []journal.Record {
+func (f *File) rebased(c *content, key string, o s3.Object, gone []journal.Object) []journal.Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []journal.Record
@@ -232,7 +232,7 @@ func (f *File) rebased(c *content, key string, o s3.Object, gone int) []journal.
 		if r.BaseID == c.id {
 			r.BaseID, r.Base = "", &journal.Object{Key: key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
 		}
-		r.Delete = slices.Clone(f.moved[gone:])
+		r.Delete = without(f.moved, gone)
 		if f.key == key {
 			r.Replaces = o.ETag
 		}
@@ -242,9 +242,14 @@ func (f *File) rebased(c *content, key string, o s3.Object, gone int) []journal.
 	return out
 }
 
-// become moves the content from the chain to the clean version. The first gone of
-// the objects under former names are being deleted.
-func (f *File) become(c *content, key string, o s3.Object, gone int) {
+// without is the objects of a list that are not among those that go.
+func without(list, gone []journal.Object) []journal.Object {
+	return slices.DeleteFunc(slices.Clone(list), func(o journal.Object) bool { return slices.Contains(gone, o) })
+}
+
+// become moves the content from the chain to the clean version. gone are the objects
+// under former names that are being deleted.
+func (f *File) become(c *content, key string, o s3.Object, gone []journal.Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.clean != nil {
@@ -261,7 +266,7 @@ func (f *File) become(c *content, key string, o s3.Object, gone int) {
 	}
 	f.chain, f.clean = f.chain[1:], c
 	f.doneGen, f.lastErr, f.failures = c.gen, nil, 0
-	f.moved = f.moved[gone:]
+	f.moved = without(f.moved, gone)
 	if f.key == key || f.key == "" {
 		f.object = &o
 	} // else it goes with what Rename noted
