@@ -62,7 +62,7 @@ func (e *Engine) Cancel(ctx context.Context, f *File) (kept []ObjectRef, err err
 	}
 	kept = f.leave(aborts)
 	for i := range aborts {
-		e.deleteLater(&aborts[i])
+		e.deleteLater(&aborts[i], nil)
 	}
 	for _, id := range remove {
 		err = errors.Join(err, e.journal.NoteClosed(id))

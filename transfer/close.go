@@ -269,7 +269,7 @@ func (f *File) release() {
 	}
 	f.mu.Unlock()
 	if doomed != nil {
-		f.eng.deleteLater(doomed)
+		f.eng.deleteLater(doomed, nil)
 	}
 }
 

@@ -1,9 +1,12 @@
 package transfer
 
 import (
+	"net/http"
 	"testing"
+	"time"
 
 	"s3mount/internal/s3"
+	"s3mount/internal/s3/s3test"
 	"s3mount/transfer/journal"
 )
 
@@ -32,6 +35,40 @@ func TestRenameBackWhileThePublicationIsNoted(t *testing.T) {
 			g.wait()
 			g.has("a", []byte("new bytes"))
 			g.keys("a")
+			g.idle()
+		})
+	}
+}
+
+// What could not be deleted at once under a former name is deleted before a file that
+// was made there is published: that may have the same bytes.
+func TestLateDeletionSparesTheNextFile(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			f := g.existing("a", []byte("bytes"))
+			old := *f.Object()
+			check(t, f.SetMeta(func(m *Meta) { m.Mode = ModeFile | 0o600 }))
+			g.rename(f, "b")
+			next, err := g.engine.Create("a", &old, writeMeta())
+			check(t, err)
+			g.open(next)
+			g.write(next, []byte("bytes"), 0)
+			g.closeFile(next)
+			g.server.Fault(func(r *http.Request) *s3test.Fault { // "a" cannot be reached but to be written
+				if op := s3test.Op(r); r.URL.Path == "/bucket/a" && (op == "DeleteObject" || op == "HeadObject") || crash && op == "PutObject" {
+					return &s3test.Fault{Drop: true}
+				}
+				return nil
+			})
+			after(10 * time.Second)
+			g.has("b", []byte("bytes"))
+			if crash {
+				g.crash()
+			}
+			g.server.Fault(nil)
+			g.wait()
+			g.has("a", []byte("bytes"))
+			g.keys("a", "b")
 			g.idle()
 		})
 	}

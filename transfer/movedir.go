@@ -52,7 +52,7 @@ func (e *Engine) MoveDir(ctx context.Context, from, to string, objects []s3.Obje
 	}
 	if err := e.deleteAll(ctx, done.Delete); err != nil {
 		e.log.Warn("old objects not deleted yet", "prefix", from, "err", err)
-		e.deleteLater(&done)
+		e.deleteLater(&done, nil)
 		return done.Delete, nil
 	}
 	return nil, e.apply(nil, done.ID)

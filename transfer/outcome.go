@@ -193,6 +193,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	sent.SSE, sent.SSEKMSKey, sent.BucketKey = o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey
 	o.Props, o.HasProps = sent, true
 	var gone []journal.Object
+	place := f.ticket
 	if f.key == key || f.key == "" {
 		gone = slices.Clone(f.moved) // a rename may change the list meanwhile
 	}
@@ -202,7 +203,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	}
 	var put []journal.Record
 	if len(gone) > 0 {
-		put = []journal.Record{{ID: journal.NewID(), Seq: f.eng.nextSeq(), NoContent: true, Delete: gone}}
+		put = []journal.Record{{ID: journal.NewID(), Seq: c.seq, NoContent: true, Delete: gone}}
 	}
 	f.saving.Lock() // until the later versions know their base: none is saved with the old one
 	err := f.eng.apply(append(put, f.rebased(c, key, o, gone)...), c.id)
@@ -213,7 +214,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	f.saving.Unlock()
 	f.eng.keepLocal(f, c)
 	if len(put) > 0 {
-		_, err := f.eng.deleteNow(ctx, &put[0], c.copied)
+		_, err := f.eng.deleteNow(ctx, &put[0], c.copied, place)
 		return err
 	}
 	return nil

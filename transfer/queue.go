@@ -36,7 +36,23 @@ func (q *queue) add(delay time.Duration, run func(), keys ...string) *ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.next++
-	t := &ticket{seq: q.next, run: run, gone: make(chan struct{})}
+	return q.put(q.next, delay, run, keys)
+}
+
+// follow puts a ticket right behind one that runs, ahead of all later ones. nil: at
+// the end.
+func (q *queue) follow(t *ticket, run func(), keys ...string) *ticket {
+	if t == nil {
+		return q.add(0, run, keys...)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.put(t.seq, 0, run, keys)
+}
+
+// put makes a ticket. The caller holds q.mu.
+func (q *queue) put(seq uint64, delay time.Duration, run func(), keys []string) *ticket {
+	t := &ticket{seq: seq, run: run, gone: make(chan struct{})}
 	q.join(t, keys)
 	q.schedule(t, delay)
 	return t

@@ -73,7 +73,7 @@ func (e *Engine) Recover() (Recovered, error) {
 		case r.Rename != nil: // see recoverRenames
 		case r.NoContent:
 			out.Doomed = append(out.Doomed, r.Delete...)
-			e.recovered = append(e.recovered, recovered{r.Seq, func() { e.deleteLater(r) }})
+			e.recovered = append(e.recovered, recovered{r.Seq, func() { e.deleteLater(r, nil) }})
 		case !follower[r.ID]:
 			f, ferr := e.recoverFile(r, byID)
 			if ferr != nil {

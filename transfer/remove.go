@@ -242,8 +242,9 @@ func (e *Engine) isFresh(ctx context.Context, o journal.Object, s source) bool {
 }
 
 // deleteNow carries out a journaled deletion, or leaves it to deleteLater. copied is
-// what one of the objects was copied from just now.
-func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied source) (done bool, err error) {
+// what one of the objects was copied from just now, and t the operation that it
+// belongs to; nil: none that others wait for.
+func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied source, t *ticket) (done bool, err error) {
 	for _, o := range rec.Delete {
 		var err error
 		if e.isFresh(ctx, o, copied) {
@@ -253,7 +254,7 @@ func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied sour
 		}
 		if err != nil {
 			e.log.Warn("old object not deleted yet", "key", o.Key, "err", err)
-			e.deleteLater(rec)
+			e.deleteLater(rec, t)
 			return false, nil
 		}
 	}
@@ -263,12 +264,14 @@ func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied sour
 	return true, e.apply(nil, rec.ID)
 }
 
-// deleteLater queues a journaled deletion, or the abort of a cancelled upload.
-func (e *Engine) deleteLater(rec *journal.Record) {
+// deleteLater queues a journaled deletion, or the abort of a cancelled upload: behind
+// the operation before that it belongs to, so that it comes ahead of what is published
+// next under these keys, which may have the same bytes; nil: at the end.
+func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 	var t *ticket
 	ready := make(chan struct{})
 	tries := 0
-	t = e.queue.add(0, func() {
+	t = e.queue.follow(before, func() {
 		<-ready
 		if u := rec.Upload; u != nil {
 			if err := e.bucket.Abort(e.ctx, u.Key, u.ID); retryable(err) || e.ctx.Err() != nil {

@@ -169,7 +169,7 @@ func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *Fi
 	if err := e.apply([]journal.Record{rec}); err != nil {
 		return nil, err
 	}
-	done, err := e.deleteNow(ctx, &rec, source{o.Key, o.ETag, asked})
+	done, err := e.deleteNow(ctx, &rec, source{o.Key, o.ETag, asked}, nil)
 	if !done {
 		later = rec.Delete
 	}
