@@ -33,7 +33,9 @@ func (f *File) freeze() {
 		f.meta.MtimeNS = s.meta.MtimeNS // what the upload carries, so that no copy is needed for it
 	}
 	c.gen, c.meta = f.frozenGen, f.meta
-	c.seq = f.eng.nextSeq()
+	if !c.early {
+		c.seq = f.eng.nextSeq()
+	}
 }
 
 // Flush makes every byte written so far durable, so that a crash of the mount or
@@ -217,7 +219,8 @@ func (f *File) record(c *content) journal.Record {
 	}
 	if i := slices.Index(f.chain, c); i > 0 {
 		r.BaseID = f.chain[i-1].id // also when it has no byte of it: the order matters
-	} else if o := c.baseObject(); o != nil {
+	}
+	if o := c.baseObject(); o != nil {
 		r.Base = &journal.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
 	}
 	if r.Upload = c.stream.journal(); r.Upload == nil {

@@ -193,6 +193,30 @@ func (g *crashRig) close(f *File, key string, data []byte) {
 	}, func(w bucketState) { w[key] = wanted{data, ModeFile | 0o644} })
 }
 
+// duplicate copies a file by reference. What is complete is kept without a close.
+func (g *crashRig) duplicate(src *File, key string, data []byte) *File {
+	f := g.begin(key, nil)
+	g.copyRange(f, src, 0, src.Size(), key, data)
+	g.close(f, key, data)
+	return f
+}
+
+// copyRange copies by reference; data is what is in the bucket in the end when the copy
+// is complete.
+func (g *crashRig) copyRange(f, src *File, off, n int64, key string, data []byte) {
+	g.step(func() error {
+		copied, err := f.CopyRange(g.stopped, src, off, n)
+		if err == nil && copied == 0 {
+			err = errors.New("copied nothing")
+		}
+		return err
+	}, func(w bucketState) {
+		if off+n == int64(len(data)) {
+			w[key] = wanted{data, ModeFile | 0o644}
+		}
+	})
+}
+
 func (g *crashRig) rename(f *File, from, to string) {
 	g.step(func() error { return f.Rename(to, nil, nil) }, func(w bucketState) { w.move(from, to) })
 }
@@ -525,6 +549,53 @@ var crashScenarios = map[string]func(g *crashRig){
 		g.patch(f, []byte("F"), 0)
 		g.close(f, "k", []byte("First"))
 		g.rename(f, "k", "l")
+		g.settle()
+	},
+	"copy": func(g *crashRig) {
+		data := writePattern(1, 1<<20)
+		f := g.duplicate(g.object("k", data), "l", data)
+		g.chmod(f, "l", 0o600)
+		g.settle()
+	},
+	"copy, then its source is written anew": func(g *crashRig) {
+		data := []byte("the bytes of both")
+		src := g.object("k", data)
+		g.duplicate(src, "l", data)
+		g.open(src)
+		g.patch(src, []byte("other"), 0)
+		g.close(src, "k", patched(data, "other", 0))
+		g.settle()
+	},
+	"copy over a file that is being published, then its source goes": func(g *crashRig) {
+		data := []byte("the bytes of both")
+		src := g.object("k", data)
+		f := g.file("l", []byte("first"))
+		g.step(func() error { time.Sleep(writeSettle + time.Millisecond); return nil }, nil)
+		g.open(f)
+		g.truncate(f, 0)
+		g.copyRange(f, src, 0, src.Size(), "l", data)
+		g.close(f, "l", data)
+		g.remove(src, "k")
+		g.file("k", []byte("second"))
+		g.settle()
+	},
+	"copy, then an edit of it": func(g *crashRig) {
+		data := writePattern(1, 14<<20)
+		f := g.duplicate(g.object("k", data), "l", data)
+		g.open(f)
+		g.patch(f, []byte("edit"), 12<<20)
+		g.close(f, "l", patched(data, "edit", 12<<20))
+		g.settle()
+	},
+	"copy in ranges, then its source is renamed": func(g *crashRig) {
+		data := writePattern(1, 1<<20)
+		src := g.object("k", data)
+		f := g.begin("l", nil)
+		for off := int64(0); off < 1<<20; off += 1 << 18 {
+			g.copyRange(f, src, off, 1<<18, "l", data)
+		}
+		g.close(f, "l", data)
+		g.moveObject(src, "k", "m")
 		g.settle()
 	},
 	"second version of an upload": func(g *crashRig) {

@@ -73,6 +73,8 @@ type Engine struct {
 	// around is nil but in tests, which end the process before or after a transaction.
 	around func(apply func() error) error
 
+	pairing sync.Mutex // who holds it may lock two files; taken before File.mu
+
 	mu        sync.Mutex
 	recovered []recovered       // what Start begins
 	moves     []chan struct{}   // renames of directories that Start began; closed when complete

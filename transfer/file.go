@@ -26,7 +26,7 @@ type ObjectRef = journal.Object
 // File is one file that is in use: open, being written, or waiting to be
 // published. It is the same file under whatever name it is moved to.
 //
-// Lock order: names' locks, then File.saving, File.mu, and last the locks of queue,
+// Lock order: names' locks, then File.saving, Engine.pairing, File.mu, and last the locks of queue,
 // sender and Engine. Only saving is held while the disk works.
 type File struct {
 	eng *Engine
@@ -57,6 +57,7 @@ type File struct {
 	parked             bool               // one was to begin while paused
 	completing         bool               // the request that makes it visible is on its way
 	cancel             context.CancelFunc // ends the publication
+	lingers            bool               // the ticket waits for more ranges of a copy
 	ticket             *ticket            // its place in the queues, while something is unpublished and frozen
 	frozenGen, doneGen uint64
 	waiters            int // syncs that wait for a publication

@@ -231,7 +231,9 @@ func (f *File) rebased(c *content, key string, o s3.Object, gone []journal.Objec
 		}
 		r := *x.rec
 		if r.BaseID == c.id {
-			r.BaseID, r.Base = "", &journal.Object{Key: key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
+			if r.BaseID = ""; r.Base == nil {
+				r.Base = &journal.Object{Key: key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}
+			}
 		}
 		r.Delete = without(f.moved, gone)
 		if f.key == key {

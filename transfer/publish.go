@@ -21,7 +21,11 @@ func (f *File) enqueue(delay time.Duration) {
 	f.eng.guard.begin(f.eng)
 	if f.ticket == nil {
 		f.ticket = f.eng.queue.add(max(delay, time.Millisecond), f.publish, f.keys()...)
+		f.eng.queue.copiesFrom(f.ticket, f.source())
+	} else if f.lingers {
+		f.eng.queue.delay(f.ticket, max(delay, time.Millisecond))
 	}
+	f.lingers = false
 	if delay == 0 {
 		f.eng.queue.hasten(f.ticket)
 	}
@@ -50,15 +54,16 @@ func (f *File) publish() {
 		if f.eng.ctx.Err() == nil {
 			f.eng.log.Warn("not in the bucket yet", "key", f.Key(), "retry_in", delay, "err", err)
 		}
-		f.eng.queue.retry(t, delay)
-	case len(f.chain) > 0 && f.chain[0].frozen: // closed again meanwhile
+		f.eng.queue.failed(t, delay, err)
+	case len(f.chain) > 0 && (f.chain[0].frozen || f.lingers): // closed again meanwhile
 		delay := f.eng.opts.Settle
 		if f.waiters > 0 {
 			delay = 0
 		}
-		keys := f.keys()
+		keys, source := f.keys(), f.source()
 		f.mu.Unlock()
 		f.eng.queue.touch(t, keys...)
+		f.eng.queue.copiesFrom(t, source)
 		f.eng.queue.retry(t, delay)
 	default:
 		f.ticket = nil
@@ -74,7 +79,7 @@ func (f *File) publish() {
 	}
 }
 
-// keys is every key that publishing the file touches. The caller holds f.mu.
+// keys is every key that publishing the file changes. The caller holds f.mu.
 func (f *File) keys() []string {
 	keys := []string{f.key}
 	for _, o := range f.moved {
@@ -83,16 +88,26 @@ func (f *File) keys() []string {
 	if s := f.chain[0].stream; s != nil {
 		keys = append(keys, s.key)
 	}
-	if o := f.chain[0].baseObject(); o != nil {
-		keys = append(keys, o.Key)
-	}
 	return keys
+}
+
+// source is the key that publishing the oldest version copies from, also its own one;
+// empty: none. The caller holds f.mu.
+func (f *File) source() string {
+	if o := f.chain[0].baseObject(); o != nil {
+		return o.Key
+	}
+	return ""
 }
 
 func (f *File) publishOnce() error {
 	ctx, cancel := context.WithCancel(f.eng.ctx)
 	defer cancel()
 	f.mu.Lock()
+	if f.lingers { // somebody waits for what is there of the copy
+		f.freeze()
+		f.lingers = false
+	}
 	var frozen []*content
 	for _, c := range f.chain {
 		if c.frozen {

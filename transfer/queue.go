@@ -15,6 +15,8 @@ type queue struct {
 	next     uint64
 	byKey    map[string][]*ticket // in order of seq
 	shutting bool
+	noCopies map[string]int // keys at which and below which no copy may begin
+	failure  chan struct{}  // closed and replaced when a ticket failed
 	wg       sync.WaitGroup
 }
 
@@ -22,6 +24,8 @@ type queue struct {
 type ticket struct {
 	seq     uint64
 	keys    []string
+	copies  []string // those of keys that are only copied from
+	err     error    // of its last run
 	due     time.Time
 	timer   *time.Timer
 	running bool
@@ -29,12 +33,18 @@ type ticket struct {
 	run     func()        // called in its own goroutine; ends with done or retry
 }
 
-func newQueue() *queue { return &queue{byKey: map[string][]*ticket{}} }
+func newQueue() *queue {
+	return &queue{byKey: map[string][]*ticket{}, noCopies: map[string]int{}, failure: make(chan struct{})}
+}
 
 // add puts a ticket at the end of the queues of its keys.
 func (q *queue) add(delay time.Duration, run func(), keys ...string) *ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.addLocked(delay, run, keys)
+}
+
+func (q *queue) addLocked(delay time.Duration, run func(), keys []string) *ticket {
 	q.next++
 	return q.put(q.next, delay, run, keys)
 }
@@ -62,6 +72,7 @@ func (q *queue) put(seq uint64, delay time.Duration, run func(), keys []string) 
 func (q *queue) touch(t *ticket, keys ...string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	t.copies = slices.DeleteFunc(t.copies, func(k string) bool { return slices.Contains(keys, k) })
 	q.join(t, keys)
 }
 
@@ -113,7 +124,7 @@ func (q *queue) start(t *ticket) {
 			return
 		}
 	}
-	t.running = true
+	t.running, t.err = true, nil
 	run := t.run
 	q.wg.Go(run)
 }
@@ -186,11 +197,11 @@ func (q *queue) retry(t *ticket, delay time.Duration) {
 
 // settle waits until no ticket but those named is in the queue of the key.
 func (q *queue) settle(ctx context.Context, key string, except ...*ticket) error {
-	return q.settleAll(ctx, func(k string) bool { return k == key }, except...)
+	return q.settleAll(ctx, func(k string) bool { return k == key }, func(t *ticket) bool { return slices.Contains(except, t) })
 }
 
-// settleAll waits until no ticket but those named is in a queue of such a key.
-func (q *queue) settleAll(ctx context.Context, of func(key string) bool, except ...*ticket) error {
+// settleAll waits until no ticket but those excepted is in a queue of such a key.
+func (q *queue) settleAll(ctx context.Context, of func(key string) bool, except func(t *ticket) bool) error {
 	for {
 		q.mu.Lock()
 		var other *ticket
@@ -199,7 +210,7 @@ func (q *queue) settleAll(ctx context.Context, of func(key string) bool, except 
 				continue
 			}
 			for _, t := range list {
-				if !slices.Contains(except, t) {
+				if !except(t) {
 					other = t
 				}
 			}
@@ -220,18 +231,27 @@ func (q *queue) settleAll(ctx context.Context, of func(key string) bool, except 
 }
 
 // exclusive waits until every earlier operation on the keys has ended, and keeps
-// later ones waiting until the returned function is called.
+// later ones waiting until the returned function is called. It fails when one of the
+// earlier ones fails.
 func (q *queue) exclusive(ctx context.Context, keys ...string) (release func(), err error) {
 	turn := make(chan struct{})
 	t := q.add(0, func() { close(turn) }, keys...)
 	q.hasten(t)
-	select {
-	case <-turn:
-	case <-ctx.Done():
-		q.done(t)
-		return nil, context.Cause(ctx)
+	for err == nil {
+		failure, ahead := q.blocked(t)
+		if err = ahead; err != nil {
+			break
+		}
+		select {
+		case <-turn:
+			return func() { q.done(t) }, nil
+		case <-failure:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
 	}
-	return func() { q.done(t) }, nil
+	q.done(t)
+	return nil, err
 }
 
 // shut lets no further ticket start, and waits for those that run.

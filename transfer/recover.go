@@ -110,7 +110,7 @@ func (e *Engine) verify(records []journal.Record, out *Recovered) ([]journal.Rec
 		case r.Open || r.NoContent:
 		case extErr != nil:
 			err = fmt.Errorf("%w: %w", journal.ErrDamaged, extErr)
-		case bad[r.BaseID] != nil && ext.Bytes(plan.Base) > 0:
+		case r.Base == nil && bad[r.BaseID] != nil && ext.Bytes(plan.Base) > 0:
 			err = fmt.Errorf("it builds on a version that is damaged: %w", bad[r.BaseID])
 		case r.Base == nil && !there[r.BaseID] && ext.Bytes(plan.Base) > 0:
 			err = fmt.Errorf("%w: the journal lacks the version %q that it builds on", journal.ErrDamaged, r.BaseID)

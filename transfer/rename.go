@@ -107,11 +107,14 @@ func (e *Engine) Settle(ctx context.Context, key string, files ...*File) error {
 
 // SettleBelow waits until nothing is to be done at the key top, nor at any below it as
 // a directory: files that left it may still have their old objects there.
-// The files themselves may have something to do.
+// The files themselves may have something to do, unless they are copies of what is there.
 func (e *Engine) SettleBelow(ctx context.Context, top string, files ...*File) error {
 	ctx, stop := context.WithTimeoutCause(ctx, settleLimit, errTimeout)
 	defer stop()
-	return e.queue.settleAll(ctx, func(k string) bool { return below(k, top) }, tickets(files)...)
+	own, of := tickets(files), func(k string) bool { return below(k, top) }
+	return e.queue.settleAll(ctx, of, func(t *ticket) bool {
+		return slices.Contains(own, t) && !slices.ContainsFunc(t.copies, of)
+	})
 }
 
 func tickets(files []*File) []*ticket {

@@ -74,6 +74,7 @@ func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
 			return err
 		}
 	}
+	defer t.engine.ForbidCopies(t.key(p))() // the object there is about to go
 	if err := t.settle(ctx, p, f, victim); err != nil {
 		return err
 	}
@@ -142,6 +143,7 @@ func (t *Tree) renameDir(ctx context.Context, src *Node, p string) error {
 	if strings.HasPrefix(p+"/", old+"/") {
 		return ErrInvalid
 	}
+	defer t.engine.ForbidCopies(t.key(old))()
 	for _, top := range []string{t.key(old), t.key(p)} {
 		if err := t.engine.SettleBelow(ctx, top, t.filesBelow(old)...); err != nil {
 			return err
