@@ -206,7 +206,10 @@ func (m *mount) end() {
 	select {
 	case <-m.done:
 	case <-time.After(patient(20 * time.Second)):
-		m.t.Errorf("s3mount does not end after fusermount3 -u; its log:\n%s%s", tail(m.log.String(), 8000), holders(m.dir))
+		before := tail(m.log.String(), 8000)
+		_ = m.cmd.Process.Signal(syscall.SIGQUIT) // for the stacks of its goroutines
+		<-m.done
+		m.t.Errorf("s3mount does not end after fusermount3 -u; its log:\n%s%s%s", before, tail(m.log.String(), 30000), holders(m.dir))
 	}
 	_ = syscall.Unmount(m.dir, 2 /* MNT_DETACH */)
 	_ = m.cmd.Process.Kill()
