@@ -72,7 +72,7 @@ func (f *File) refer(src *File, o *s3.Object, off, n int64) (complete bool, err 
 			return false, err
 		}
 	}
-	t, ok := f.eng.queue.follow(f.ticket, o.Key, copyWait, f.publish, f.keys()...)
+	t, ok := f.eng.queue.share(f.ticket, o.Key, copyWait, f.publish, f.keys()...)
 	if !ok {
 		return false, errMoveBytes
 	}

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// follow gives t, or a ticket with those keys when it is nil, a place in the queue of a
+// share gives t, or a ticket with those keys when it is nil, a place in the queue of a
 // key that it only copies from. Such tickets may follow each other; it refuses when
 // anything else is at the key, since that would come before the copy.
-func (q *queue) follow(t *ticket, source string, delay time.Duration, run func(), keys ...string) (*ticket, bool) {
+func (q *queue) share(t *ticket, source string, delay time.Duration, run func(), keys ...string) (*ticket, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, x := range q.byKey[source] {
@@ -29,7 +29,7 @@ func (q *queue) follow(t *ticket, source string, delay time.Duration, run func()
 	return t, true
 }
 
-// copiesFrom is follow for who had that place before.
+// copiesFrom is share for who had that place before.
 func (q *queue) copiesFrom(t *ticket, source string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -44,7 +44,7 @@ func (q *queue) copyFrom(t *ticket, source string) {
 	}
 }
 
-// forbid lets follow refuse what is at key or below it until allow is called.
+// forbid lets share refuse what is at key or below it until allow is called.
 func (q *queue) forbid(key string) (allow func()) {
 	note := func(n int) {
 		q.mu.Lock()
