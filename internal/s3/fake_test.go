@@ -122,9 +122,9 @@ func TestRetries(t *testing.T) {
 		kind  error
 		tries int
 	}{
-		{"server error", s3test.Fault{Status: 500, Code: "InternalError"}, s3.ErrServer, 3},
-		{"slow down", s3test.Fault{Status: 503, Code: "SlowDown"}, s3.ErrThrottled, 3},
-		{"too many", s3test.Fault{Status: 429, Code: "TooManyRequests"}, s3.ErrThrottled, 3},
+		{"server error", s3test.Fault{Status: 500, Code: "InternalError"}, s3.ErrServer, 8},
+		{"slow down", s3test.Fault{Status: 503, Code: "SlowDown"}, s3.ErrThrottled, 8},
+		{"too many", s3test.Fault{Status: 429, Code: "TooManyRequests"}, s3.ErrThrottled, 8},
 		{"dropped", s3test.Fault{Drop: true}, s3.ErrUnavailable, 3},
 		{"denied", s3test.Fault{Status: 403, Code: "AccessDenied"}, s3.ErrDenied, 1},
 		{"unknown key", s3test.Fault{Status: 403, Code: "InvalidAccessKeyId"}, s3.ErrCredentials, 1},

@@ -13,12 +13,16 @@ import (
 )
 
 const (
-	maxAttempts   = 3
-	brokenDelay   = 100 * time.Millisecond // before the second try; four times that before the third
-	throttleDelay = 500 * time.Millisecond
+	maxAttempts    = 8 // while the server answers, and says that it could not
+	maxUnanswered  = 3 // while it does not: who is offline has to know soon
+	brokenDelay    = 100 * time.Millisecond
+	throttleDelay  = 500 * time.Millisecond
+	unansweredStep = 4 // factor from one pause to the next
+	longestDelay   = 2 * time.Second
 )
 
-// newRetryer repeats a request a few times. There is no token bucket: whoever
+// newRetryer repeats a request a few times: with one request in five refused, three
+// tries would fail every hundredth call of a program. There is no token bucket: whoever
 // asks (the publisher, the fetcher) has a limit and a patience of its own, and
 // a shared bucket would let one bad part starve a healthy one.
 func newRetryer() aws.Retryer {
@@ -32,17 +36,25 @@ func newRetryer() aws.Retryer {
 }
 
 // backoff is short for broken connections, which a fresh one mends, and longer
-// for a server that has too much to do. attempt counts from 1.
+// for a server that has too much to do. attempt counts from 1. An error ends the tries.
 func backoff(attempt int, err error) (time.Duration, error) {
-	delay := brokenDelay
 	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) {
-		switch answer.HTTPStatusCode() {
-		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-			delay = throttleDelay
+	if !errors.As(err, &answer) || answer.HTTPStatusCode() == 0 {
+		if attempt >= maxUnanswered {
+			return 0, err
 		}
+		delay := brokenDelay
+		for range attempt - 1 {
+			delay *= unansweredStep
+		}
+		return delay + rand.N(delay), nil
 	}
-	delay <<= 2 * min(max(attempt-1, 0), 4)
+	delay := brokenDelay
+	switch answer.HTTPStatusCode() {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		delay = throttleDelay
+	}
+	delay = min(delay<<max(attempt-1, 0), longestDelay)
 	return delay + rand.N(delay), nil
 }
 
