@@ -71,7 +71,7 @@ func (g *fetchRig) sequential(r *Reader, off, n int64, step int) {
 
 func TestReadSequentialFillsTheLink(t *testing.T) {
 	fetchSim(t, 384<<20, 256<<20, func(t *testing.T, g *fetchRig) {
-		g.warm(1)
+		g.warm(24)
 		r := g.fetcher.NewReader(g.remote)
 		defer r.Close()
 		began := time.Now()
@@ -136,6 +136,8 @@ func TestReadScrubbing(t *testing.T) {
 		s := g.fetcher.Stats()
 		if ratio := float64(s.Fetched) / float64(s.Asked); ratio > 1.5 {
 			t.Errorf("fetched %.2f times what was shown", ratio)
+		} else {
+			t.Logf("fetched %.2f times what was shown", ratio)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"s3mount/internal/s3"
@@ -20,6 +19,10 @@ const (
 	// fetchPatience is how long a range is tried again while nothing comes, counted
 	// from the last byte, or from when a reader began to wait for it.
 	fetchPatience = 60 * time.Second
+
+	// fetchProgress is how many bytes a broken request has brought after which the rest is
+	// asked for at once: the server is well, the connection was not.
+	fetchProgress = 64 << 10
 
 	fetchFirstPause = 100 * time.Millisecond
 	fetchLastPause  = 2 * time.Second
@@ -69,6 +72,9 @@ func (f *Fetcher) pull(ctx context.Context, r *Remote, to fetchTarget, wanted fu
 		}
 		f.stats.retries.Add(1)
 		f.opts.Log.Debug("range request is sent again", "key", o.Key, "offset", off, "try", try, "error", err)
+		if got >= fetchProgress {
+			continue
+		}
 		if err := fetchPause(ctx, try); err != nil {
 			return err
 		}
@@ -169,27 +175,4 @@ func fetchPause(ctx context.Context, try int) error {
 	case <-time.After(pause):
 		return nil
 	}
-}
-
-// fetchLink is what the mount learned about the way to the bucket.
-type fetchLink struct {
-	mu        sync.Mutex
-	roundTrip time.Duration // from request to answer: the shortest, slowly forgotten
-}
-
-func (l *fetchLink) answered(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.roundTrip == 0 || d < l.roundTrip {
-		l.roundTrip = d
-	} else {
-		l.roundTrip += (d - l.roundTrip) / 32
-	}
-}
-
-// RoundTrip is the usual time from request to answer; 0 while it is not known.
-func (l *fetchLink) RoundTrip() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.roundTrip
 }

@@ -126,7 +126,9 @@ func (r *Reader) claim(off, n int64, c *Chunks) error {
 	d := r.mu.plan.Read(off, n, plan.Conditions{
 		Now: now.UnixNano(), Ready: ready,
 		MaxWindow: f.maxWindow(), RoundTrip: int64(f.link.RoundTrip()),
+		Rate: f.link.Rate(f.streams.Load() - int64(r.mu.streams)),
 	})
+	f.link.measure(now, f.stats.fetched.Load(), d.Bound)
 	for _, slot := range d.Left {
 		r.mu.windows[slot].trim(0, 0)
 	}

@@ -15,7 +15,7 @@ const (
 	firstFetch  = 1 * mib   // this much; a smaller one gets just its blocks
 	reorder     = 2 * mib   // distance at which a read still belongs to a stream
 	keepBehind  = 1 * mib   // consumed bytes that a stream holds on to
-	openWindow  = 4 * mib   // window of a stream when it shows to be one
+	openWindow  = 4 * mib   // least window of a stream when it shows to be one
 	blindWindow = 32 * mib  // largest window while the pace is not known
 	slowWindow  = 8 * mib   // window that every pace may have
 	minRequest  = 1 * mib
@@ -23,9 +23,11 @@ const (
 
 	millisecond = int64(1e6)
 	second      = int64(1e9)
-	paceEpoch   = 100 * millisecond // the pace is measured over this long
+	paceEpoch   = 100 * millisecond // the pace is measured over this long,
+	paceTime    = 500 * millisecond // and remembered for about this long
 	runway      = 400 * millisecond // what is kept ahead of a steady pace
 	leftFor     = 250 * millisecond // a stream without reads for this long was left
+	opening     = 100 * millisecond // of a known rate, and three round trips: what a window opens with
 )
 
 // Conditions is what a decision depends on besides the read itself.
@@ -34,6 +36,7 @@ type Conditions struct {
 	Ready     bool  // the bytes of the read are there already
 	MaxWindow int64 // bytes that one stream may have ahead
 	RoundTrip int64 // nanoseconds from request to first byte
+	Rate      int64 // bytes a second that the link has for one more stream; 0: not known
 }
 
 // Request is a range to fetch: from Off, a multiple of the block size, N bytes, which
@@ -48,6 +51,7 @@ type Decision struct {
 	Slot     int       // stream of the read
 	Fetch    []Request // in this order; what the read itself lacks comes first
 	From, To int64     // the window of Slot: what it holds outside is given back
+	Bound    bool      // the reader has come to the end of a window that had grown
 	Left     []int     // slots whose windows are given up altogether
 }
 
@@ -70,6 +74,7 @@ type Readahead struct {
 	delta   int64 // its distance from the one before
 	strides int   // times in a row that delta was the same
 	strided int64 // number of strides fetched ahead
+	pace    int64 // bytes a second of the latest stream but one that lived long enough; 0: none did
 }
 
 // NewReadahead follows the reads of an object of size bytes in blocks of block bytes.
@@ -86,7 +91,11 @@ func (r *Readahead) Read(off, n int64, c Conditions) Decision {
 		slot = r.create(off, n, c, &d)
 	} else {
 		s := &r.streams[slot]
+		if r.pace > 0 {
+			c.Rate = min(c.Rate, r.pace) // this file's reader takes no more
+		}
 		s.follow(off, off+n, r.block, c)
+		d.Bound = !c.Ready && s.width > openWindow
 		r.fetchWindow(s, slot, off, off+n, &d)
 	}
 	d.Slot = slot
@@ -175,6 +184,9 @@ func (r *Readahead) create(off, n int64, c Conditions, d *Decision) int {
 		}
 	}
 	prev := r.streams[r.last]
+	if prev.epochs >= 2 {
+		r.pace = prev.pace
+	}
 	if r.streams[slot].reads > 0 {
 		d.Left = append(d.Left, slot)
 	}
@@ -248,9 +260,13 @@ func (r *Readahead) fetchWindow(s *stream, slot int, off, end int64, d *Decision
 	if from := floor(off, r.block); from > s.edge {
 		s.edge = from // the reader skipped some
 	}
-	step := s.step()
-	for s.edge < r.size && (min(s.edge+step, r.size) <= s.hi+s.width || s.edge < end) {
-		for step > minRequest && r.size-s.edge < 8*step {
+	begin := s.edge
+	for s.edge < r.size {
+		step := stagger(s.step(), s.hi+s.width-begin, s.edge-begin)
+		if min(s.edge+step, r.size) > s.hi+s.width && s.edge >= end {
+			break
+		}
+		for step > max(minRequest, s.width/32) && r.size-s.edge < 12*step {
 			step /= 2 // so that the last requests end together
 		}
 		to := s.edge + step
@@ -265,8 +281,12 @@ func (r *Readahead) fetchWindow(s *stream, slot int, off, end int64, d *Decision
 
 // fetchBackwards is fetchWindow for a reader that goes towards the start.
 func (r *Readahead) fetchBackwards(s *stream, slot int, off int64, d *Decision) {
-	step := s.step()
-	for s.edge > 0 && (s.edge > off || max(s.edge-step, 0) >= s.lo-s.width) {
+	begin := s.edge
+	for s.edge > 0 {
+		step := stagger(s.step(), s.width-s.lo+begin, begin-s.edge)
+		if s.edge <= off && max(s.edge-step, 0) < s.lo-s.width {
+			break
+		}
 		from := max(floor(s.edge-step, r.block), 0)
 		d.Fetch = append(d.Fetch, Request{slot, from, s.edge - from})
 		s.edge = from

@@ -52,7 +52,7 @@ func (s *stream) follow(off, end, block int64, c Conditions) {
 		s.ups, s.downs = s.ups+1, 0
 		s.hi = end
 	}
-	s.turn(block)
+	s.turn(block, c)
 	s.measure(up+down, c.Now)
 	if sequential && (s.dir > 0 && up > 0 || s.dir < 0 && down > 0) {
 		s.resize(off, up+down, c)
@@ -66,10 +66,10 @@ func (s *stream) follow(off, end, block int64, c Conditions) {
 
 // turn changes the direction when three reads in a row lowered the start: fewer
 // may be reads of a forward stream that arrived in disorder.
-func (s *stream) turn(block int64) {
+func (s *stream) turn(block int64, c Conditions) {
 	switch {
 	case s.dir > 0 && s.downs >= 3:
-		s.dir, s.edge, s.width = -1, ceil(s.lo, block), openWindow
+		s.dir, s.edge, s.width = -1, ceil(s.lo, block), c.opening()
 		s.mark = s.edge
 		s.hi = min(s.hi, s.lo+2*reorder)
 	case s.dir < 0 && s.ups >= 2:
@@ -78,18 +78,18 @@ func (s *stream) turn(block int64) {
 	}
 }
 
-// measure keeps the pace at which the reader consumes.
+// measure keeps the pace at which the reader consumes, over the last paceTime or so.
 func (s *stream) measure(moved, now int64) {
 	s.bytes += moved
 	took := now - s.epoch
 	if took < paceEpoch {
 		return
 	}
-	rate := int64(float64(s.bytes) / float64(took) * float64(second))
-	if s.epochs > 0 {
-		rate = (s.pace + rate) / 2
+	rate := float64(s.bytes) / float64(took) * float64(second)
+	if s.epochs > 0 { // weighted by time: a reader that waits comes in bursts
+		rate = float64(s.pace) + (rate-float64(s.pace))*min(float64(took)/float64(paceTime), 1)
 	}
-	s.pace, s.epochs = rate, s.epochs+1
+	s.pace, s.epochs = int64(rate), s.epochs+1
 	s.epoch, s.bytes = now, 0
 }
 
@@ -101,21 +101,21 @@ func (s *stream) resize(off, moved int64, c Conditions) {
 	came := s.dir > 0 && off >= s.mark || s.dir < 0 && off < s.mark
 	switch {
 	case width == 0 && s.dir > 0 && (!s.cautious || s.hi > s.firstEnd):
-		width, s.mark = openWindow, s.edge
+		width, s.mark = c.opening(), s.edge
 	case width > 0 && !c.Ready && came:
 		width, s.mark = 4*width, s.edge
 	}
 	if width == 0 {
 		return
 	}
-	limit := int64(blindWindow)
+	limit := max(blindWindow, 2*c.known())
 	if s.epochs < 2 {
 		width = max(width, min(width+moved, slowWindow))
 	} else {
 		// What a reader consumes in a second, so that a seek wastes little; and what
 		// covers several round trips however slow it is.
 		steady := int64(float64(s.pace) * float64(max(runway, 3*c.RoundTrip)) / float64(second))
-		limit = max(s.pace, steady, slowWindow)
+		limit = max(s.pace, steady, slowWindow, 2*c.known())
 		// No faster than it reads, so that what it needs next is not crowded out.
 		width = max(width, min(steady, width+moved))
 		if width > 2*steady && c.Now-s.stalled > second {
@@ -125,6 +125,14 @@ func (s *stream) resize(off, moved int64, c Conditions) {
 	s.width = max(min(width, limit, c.MaxWindow), 0)
 }
 
+// known is what fills a link whose rate is known, 0 where it is not.
+func (c *Conditions) known() int64 {
+	return int64(float64(c.Rate) * float64(max(opening, 3*c.RoundTrip)) / float64(second))
+}
+
+// opening is the window of a stream that shows to be one.
+func (c *Conditions) opening() int64 { return min(max(openWindow, c.known()), blindWindow) }
+
 // step is the size of one request.
 func (s *stream) step() int64 {
 	n := int64(minRequest)
@@ -132,6 +140,16 @@ func (s *stream) step() int64 {
 		n *= 2
 	}
 	return n
+}
+
+// stagger is the size of the next request of many that are sent at the same time: total
+// bytes, of which some have been sent. They share the line, so the first ones are smaller.
+// If all ended together, the line would be idle until the next ones are answered.
+func stagger(step, total, sent int64) int64 {
+	for few := 4 * step; total >= few && step > minRequest && step > max(total/16, sent/2); {
+		step /= 2
+	}
+	return step
 }
 
 // window is the range that is held for the stream.

@@ -1,0 +1,72 @@
+package transfer
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// linkEpoch is how long bytes are counted for one measurement of the rate; longer, up to
+	// linkLong, where fewer than linkBytes came.
+	linkEpoch = 100 * time.Millisecond
+	linkLong  = time.Second
+	linkBytes = 1 << 20
+	// linkForgets is the part of the rate that each measurement below it takes away: one of
+	// a second in which the reader did not ask for all is soon forgotten, and so is a
+	// link that has become slow.
+	linkForgets = 8
+)
+
+// fetchLink is what the mount learned about the way to the bucket. What one file taught
+// serves the next: its window opens at once.
+type fetchLink struct {
+	mu        sync.Mutex
+	roundTrip time.Duration // from request to answer: the shortest, slowly forgotten
+	rate      int64         // bytes a second of all requests, while some reader wanted more
+
+	began time.Time // of the measurement
+	bytes int64     // that had come by then
+	bound bool      // a reader has waited at the end of its window since
+}
+
+func (l *fetchLink) answered(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.roundTrip == 0 || d < l.roundTrip {
+		l.roundTrip = d
+	} else {
+		l.roundTrip += (d - l.roundTrip) / 32
+	}
+}
+
+// RoundTrip is the usual time from request to answer; 0 while it is not known.
+func (l *fetchLink) RoundTrip() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.roundTrip
+}
+
+// Rate is what a further stream can have, when others share the link; 0 while it is not
+// known.
+func (l *fetchLink) Rate(others int64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rate / (others + 1)
+}
+
+// measure is told with each read how many bytes came in all, and whether the reader has
+// come to the end of a wide window: only then the bytes tell what the link can carry.
+func (l *fetchLink) measure(now time.Time, bytes int64, bound bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bound = l.bound || bound
+	took, came := now.Sub(l.began), bytes-l.bytes
+	if took < linkEpoch || came < linkBytes && took < linkLong {
+		return
+	}
+	if l.bound && came > 0 && took < 2*linkLong { // else it came from the disk, or nobody read
+		rate := int64(float64(came) / took.Seconds())
+		l.rate = max(rate, l.rate-(l.rate-rate)/linkForgets)
+	}
+	l.began, l.bytes, l.bound = now, bytes, false
+}

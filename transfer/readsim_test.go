@@ -1,0 +1,147 @@
+package transfer
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/internal/s3/s3test"
+)
+
+// simLink is a line to the bucket.
+type simLink struct {
+	trip         time.Duration
+	each, shared int64 // bytes per second of one connection, and of all
+	breaks       int64 // an answer breaks once in so many bytes; 0: none does
+}
+
+func (l simLink) String() string {
+	return fmt.Sprintf("%v,%dMB of %dMB,breaks %d MiB", l.trip, l.each/1e6, l.shared/1e6, l.breaks>>20)
+}
+
+// readSim runs a reader over a line whose rate is known, with connections that are there.
+func readSim(t *testing.T, l simLink, size int64, run func(t *testing.T, g *fetchRig)) {
+	fetchSim(t, size, 256<<20, func(t *testing.T, g *fetchRig) {
+		g.server.SetLink(s3test.Link{RTT: l.trip, Down: l.each, SharedDown: l.shared})
+		g.learn(min(l.shared, 256<<20))
+		if l.breaks > 0 {
+			g.breakOnce(l.breaks)
+		}
+		run(t, g)
+	})
+}
+
+// breakOnce cuts the first answer that holds the middle of each distance bytes there.
+func (g *fetchRig) breakOnce(distance int64) {
+	var mu sync.Mutex
+	broken := map[int64]bool{}
+	g.server.Fault(func(r *http.Request) *s3test.Fault {
+		off, n := fetchTestRange(r.Header)
+		i := (off + distance/2 - 1) / distance // of the next middle
+		at := i*distance + distance/2 - off
+		mu.Lock()
+		defer mu.Unlock()
+		if at <= 0 || at >= n || broken[i] {
+			return nil
+		}
+		broken[i] = true
+		return &s3test.Fault{Cut: true, After: at}
+	})
+}
+
+// learn reads n bytes of another file, which leaves connections behind and the rate of the
+// link.
+func (g *fetchRig) learn(n int64) {
+	const size = 256 << 20
+	file := g.remote
+	defer func() { g.remote, g.object = file, file.Object() }()
+	g.object = s3.Object{Key: "other.bin", Size: size}
+	g.object.ETag = g.server.PutPattern(g.object.Key, size)
+	g.remote = NewRemote(ContentIDOf(g.object), g.object)
+	g.warm(24)
+	r := g.fetcher.NewReader(g.remote)
+	g.sequential(r, 0, n, 1<<20)
+	r.Close()
+	time.Sleep(10 * time.Second)
+	g.server.ClearRequests()
+}
+
+// TestReadIsWithinFivePercentOfTheBest reads a file on several lines. The best is one round
+// trip for the exact first range, one until the window that the second read opens is
+// answered, and then the whole line.
+func TestReadIsWithinFivePercentOfTheBest(t *testing.T) {
+	for _, l := range []simLink{
+		{5 * time.Millisecond, 50e6, 312e6, 0},
+		{30 * time.Millisecond, 20e6, 100e6, 0},
+		{30 * time.Millisecond, 20e6, 100e6, 20 << 20},
+		{100 * time.Millisecond, 50e6, 100e6, 0},
+		{30 * time.Millisecond, 100e6, 10e6, 20 << 20},
+	} {
+		t.Run(l.String(), func(t *testing.T) {
+			size := max(l.shared*int64(1+l.trip/(30*time.Millisecond)), 40<<20)
+			readSim(t, l, size, func(t *testing.T, g *fetchRig) {
+				r := g.fetcher.NewReader(g.remote)
+				defer r.Close()
+				began := time.Now()
+				g.sequential(r, 0, size, 128<<10)
+				took := time.Since(began)
+				best := 2*l.trip + time.Duration(float64(size)/float64(l.shared)*1e9)
+				t.Logf("%v, %.3f of the best possible", took, best.Seconds()/took.Seconds())
+				if best.Seconds()/took.Seconds() < 0.95 {
+					t.Error("more than 5 % from the best")
+				}
+				if l.breaks == 0 {
+					g.once()
+				}
+			})
+		})
+	}
+}
+
+// TestReadKnowsTheLinkAtTheSecondRead opens the window that fills the link at once, when
+// another file has taught the rate.
+func TestReadKnowsTheLinkAtTheSecondRead(t *testing.T) {
+	for _, learned := range []bool{false, true} {
+		fetchSim(t, 256<<20, 256<<20, func(t *testing.T, g *fetchRig) {
+			if learned {
+				g.learn(256 << 20)
+			}
+			r := g.fetcher.NewReader(g.remote)
+			defer r.Close()
+			g.sequential(r, 0, 256<<10, 128<<10)
+			time.Sleep(fetchTestTrip)
+			var asked int64
+			for _, x := range g.gets() {
+				asked += x.n
+			}
+			if learned != (asked > 20<<20) {
+				t.Errorf("%d bytes asked for at the second read, learned: %v", asked, learned)
+			}
+		})
+	}
+}
+
+// TestReadCancelsAtASeek looks elsewhere while a window is on its way over a slow line.
+func TestReadCancelsAtASeek(t *testing.T) {
+	fetchSim(t, 1<<30, 256<<20, func(t *testing.T, g *fetchRig) {
+		g.server.SetLink(s3test.Link{RTT: fetchTestTrip, Down: 2e6, SharedDown: 10e6})
+		r := g.fetcher.NewReader(g.remote)
+		defer r.Close()
+		g.sequential(r, 0, 8<<20, 128<<10)
+		time.Sleep(400 * time.Millisecond)
+		if n := g.fetcher.Stats().Flights; n < 2 {
+			t.Fatalf("%d requests under way, want several", n)
+		}
+		g.check(r, 500<<20, 4096)
+		time.Sleep(fetchTestTrip)
+		before := g.fetcher.Stats().Fetched
+		time.Sleep(2 * time.Second)
+		// The last block of a request is let through, for the sake of the connection.
+		if n := g.fetcher.Stats().Fetched - before; n > 3<<20 {
+			t.Errorf("%d bytes came later than one round trip after the seek", n)
+		}
+	})
+}
