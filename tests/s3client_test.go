@@ -10,8 +10,10 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -26,6 +28,10 @@ const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b
 // do sends a signed request; the caller closes the body of a 2xx answer, any
 // other answer is an error.
 func (c client) do(method, bucket, key string, query url.Values, body []byte) (*http.Response, error) {
+	return c.doWith(method, bucket, key, query, body, nil)
+}
+
+func (c client) doWith(method, bucket, key string, query url.Values, body []byte, header http.Header) (*http.Response, error) {
 	path := "/" + bucket
 	if key != "" {
 		path += "/" + escapeKey(key)
@@ -33,6 +39,9 @@ func (c client) do(method, bucket, key string, query url.Values, body []byte) (*
 	req, err := http.NewRequest(method, c.endpoint+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
+	}
+	if header != nil {
+		req.Header = header.Clone()
 	}
 	req.URL.Opaque = "//" + req.URL.Host + path // as signed: no second escaping, no cleaning of the path
 	req.URL.RawQuery = canonicalQuery(query)
@@ -69,11 +78,14 @@ func (c client) sign(req *http.Request, path string, body []byte) {
 	}
 	req.Header.Set("X-Amz-Date", stamp)
 	req.Header.Set("X-Amz-Content-Sha256", hash)
-	canonical := strings.Join([]string{
-		req.Method, path, req.URL.RawQuery,
-		"host:" + req.URL.Host, "x-amz-content-sha256:" + hash, "x-amz-date:" + stamp, "",
-		"host;x-amz-content-sha256;x-amz-date", hash,
-	}, "\n")
+	names, lines := []string{"host"}, []string{"host:" + req.URL.Host}
+	for _, k := range slices.Sorted(maps.Keys(req.Header)) {
+		if name := strings.ToLower(k); strings.HasPrefix(name, "x-amz-") {
+			names, lines = append(names, name), append(lines, name+":"+req.Header.Get(k))
+		}
+	}
+	signed := strings.Join(names, ";")
+	canonical := strings.Join([]string{req.Method, path, req.URL.RawQuery, strings.Join(lines, "\n"), "", signed, hash}, "\n")
 	scope := date + "/us-east-1/s3/aws4_request"
 	sum := sha256.Sum256([]byte(canonical))
 	toSign := "AWS4-HMAC-SHA256\n" + stamp + "\n" + scope + "\n" + hex.EncodeToString(sum[:])
@@ -84,7 +96,7 @@ func (c client) sign(req *http.Request, path string, body []byte) {
 		key = mac.Sum(nil)
 	}
 	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+c.access+"/"+scope+
-		", SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature="+hex.EncodeToString(key))
+		", SignedHeaders="+signed+", Signature="+hex.EncodeToString(key))
 }
 
 func escapeKey(key string) string {
@@ -137,6 +149,34 @@ func (c client) put(bucket, key string, body []byte) error {
 func (c client) get(bucket, key string) ([]byte, error) {
 	b, _, err := c.call("GET", bucket, key, nil, nil)
 	return b, err
+}
+
+// putWith puts an object with headers.
+func (c client) putWith(bucket, key string, body []byte, header http.Header) error {
+	resp, err := c.doWith("PUT", bucket, key, nil, body, header)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
+}
+
+// tags returns the tags of an object.
+func (c client) tags(bucket, key string) (map[string]string, error) {
+	b, _, err := c.call("GET", bucket, key, url.Values{"tagging": {""}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		TagSet struct {
+			Tag []struct{ Key, Value string }
+		}
+	}
+	err = xml.Unmarshal(b, &answer)
+	out := map[string]string{}
+	for _, t := range answer.TagSet.Tag {
+		out[t.Key] = t.Value
+	}
+	return out, err
 }
 
 // head returns the headers of an object.

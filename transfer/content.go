@@ -25,7 +25,7 @@ type content struct {
 	reader *Reader       // on remote, made by the first read
 
 	frozen     bool
-	early      bool   // its seq is from before its freeze, see CopyRange
+	early      bool   // it copies from another file, and its seq is from before its freeze
 	overflowed bool   // parts of it have left the spool, see overflow
 	spooling   bool   // the spool file is being made
 	inflight   int    // writes on their way into the spool

@@ -53,7 +53,9 @@ func (e *Engine) copyParts(ctx context.Context, src s3.Object, key string, props
 		p = *props
 	}
 	if full.Props.TagCount > 0 && p.Tags == "" {
-		p.Tags = e.Tags(ctx, src.Key)
+		if p.Tags, err = e.Tags(ctx, src.Key); err != nil {
+			return s3.Object{}, err
+		}
 	}
 	defer e.creates(key)()
 	id, err := e.bucket.CreateUpload(ctx, key, p, s3.WithCopies)
@@ -83,15 +85,6 @@ func (e *Engine) copyParts(ctx context.Context, src s3.Object, key string, props
 		e.abort(key, id)
 	}
 	return o, err
-}
-
-// Tags asks for the tags of an object. Who may not read them goes on without.
-func (e *Engine) Tags(ctx context.Context, key string) string {
-	tags, err := e.bucket.Tags(ctx, key)
-	if err != nil {
-		e.log.Warn("the tags of an object cannot be read, and are not carried over", "key", key, "err", err)
-	}
-	return tags
 }
 
 // replace makes src, with props, the object at key, whose present version should be

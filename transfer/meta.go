@@ -51,6 +51,10 @@ func Properties(m *Meta, key, publication string) s3.Properties {
 		ContentLanguage:    m.ContentLanguage,
 		Expires:            m.Expires,
 		StorageClass:       m.StorageClass,
+		SSE:                m.SSE,
+		SSEKMSKey:          m.SSEKMSKey,
+		BucketKey:          m.BucketKey,
+		TagCount:           m.TagCount,
 		Meta:               map[string]string{},
 	}
 	maps.Copy(p.Meta, m.Foreign)
@@ -82,6 +86,7 @@ func ReadMeta(o *s3.Object, def Meta) Meta {
 	m.ContentType, m.CacheControl = p.ContentType, p.CacheControl
 	m.ContentDisposition, m.ContentEncoding, m.ContentLanguage = p.ContentDisposition, p.ContentEncoding, p.ContentLanguage
 	m.Expires, m.StorageClass = p.Expires, p.StorageClass
+	m.SSE, m.SSEKMSKey, m.BucketKey, m.TagCount = p.SSE, p.SSEKMSKey, p.BucketKey, p.TagCount
 	switch m.StorageClass {
 	case "GLACIER", "DEEP_ARCHIVE": // what is written now is to be readable
 		m.StorageClass = ""

@@ -277,6 +277,10 @@ func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Ob
 			return s3.Object{}, err
 		}
 	}
+	props := Properties(&c.meta, key, c.born)
+	if err := f.addTags(ctx, c, &props); err != nil {
+		return s3.Object{}, err
+	}
 	cond, err := f.eng.guardWrite(ctx, key, condition(expect))
 	if err != nil {
 		return s3.Object{}, err
@@ -285,7 +289,7 @@ func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Ob
 		return s3.Object{}, err
 	}
 	body.taken = sent
-	o, err := f.eng.bucket.Put(ctx, key, body, size, &crc, Properties(&c.meta, key, c.born), cond)
+	o, err := f.eng.bucket.Put(ctx, key, body, size, &crc, props, cond)
 	if err != nil {
 		return f.ambiguous(ctx, c, key, err)
 	}
@@ -300,6 +304,13 @@ func (f *File) copyBase(ctx context.Context, c *content, base *s3.Object, key st
 	} else {
 		cond = condition(expect)
 	}
+	props := Properties(&c.meta, key, c.born)
+	tagged := props.TagCount > 0 || base.Props.TagCount > 0 || !base.HasProps
+	if props.OwnTags = c.early && base != c.done && tagged; props.OwnTags {
+		if err := f.addTags(ctx, c, &props); err != nil {
+			return s3.Object{}, err
+		}
+	}
 	cond, err := f.eng.guardCopy(ctx, key, cond)
 	if err != nil {
 		return s3.Object{}, err
@@ -307,7 +318,6 @@ func (f *File) copyBase(ctx context.Context, c *content, base *s3.Object, key st
 	if err := f.visible(c, key); err != nil {
 		return s3.Object{}, err
 	}
-	props := Properties(&c.meta, key, c.born)
 	asked := time.Now()
 	o, err := f.eng.bucket.Copy(ctx, src, key, &props, cond)
 	if err == nil {

@@ -242,6 +242,7 @@ func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, er
 	switch {
 	case ext.Bytes(plan.Base) == 0: // it only follows that version
 	case r.Base != nil:
+		c.early = r.Base.Key != r.Key && !slices.ContainsFunc(r.Delete, func(o journal.Object) bool { return o.Key == r.Base.Key })
 		c.base = publishedContent(s3.Object{Key: r.Base.Key, ETag: r.Base.ETag, VersionID: r.Base.VersionID, Size: r.Base.Size})
 	case below == nil:
 		return nil, fmt.Errorf("the journal lacks the version %q that it builds on", r.BaseID)

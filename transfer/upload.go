@@ -167,6 +167,10 @@ func (f *File) startStream(c *content, s *upload) {
 
 // create journals the intent, creates the upload, and journals its ID.
 func (f *File) create(ctx context.Context, c *content, s *upload) error {
+	props := Properties(&s.meta, s.key, c.born)
+	if err := f.addTags(ctx, c, &props); err != nil {
+		return err
+	}
 	if err := f.saveUpload(c, s.key); err != nil {
 		return err
 	}
@@ -174,7 +178,7 @@ func (f *File) create(ctx context.Context, c *content, s *upload) error {
 	if s.pieces != nil {
 		opts = append(opts, s3.WithCopies)
 	}
-	id, err := f.eng.bucket.CreateUpload(ctx, s.key, Properties(&s.meta, s.key, c.born), opts...)
+	id, err := f.eng.bucket.CreateUpload(ctx, s.key, props, opts...)
 	if err != nil {
 		if retryable(err) || errors.Is(err, context.Canceled) { // it may be there all the same
 			err = errors.Join(err, f.eng.noteLost(s.key))

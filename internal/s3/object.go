@@ -95,7 +95,7 @@ func (b *Bucket) explainReset(ctx context.Context, key string, c Cond, failed er
 // Copy copies within the bucket, on the server, up to 5 GiB. The ETag of src, when
 // not empty, must still be the source's; where it is not, the version with the ID of
 // src is copied, when that is not empty. A nil replace keeps the properties of the
-// source; tags are always kept. Many servers ignore c: see [Bucket.ProbeConditions].
+// source; tags are kept unless it has others. Many servers ignore c: see [Bucket.ProbeConditions].
 func (b *Bucket) Copy(ctx context.Context, src Object, dstKey string, replace *Properties, c Cond) (Object, error) {
 	if strings.HasSuffix(src.Key, "/") {
 		return b.copyMarker(ctx, src, dstKey, replace, c)
@@ -148,6 +148,9 @@ func (b *Bucket) copyObject(ctx context.Context, src Object, version, dstKey str
 		in.ContentType, in.CacheControl, in.ContentDisposition = str(p.ContentType), str(p.CacheControl), str(p.ContentDisposition)
 		in.ContentEncoding, in.ContentLanguage = str(p.ContentEncoding), str(p.ContentLanguage)
 		in.Expires, in.Metadata = p.sentExpires(), p.sentMeta()
+		if p.OwnTags {
+			in.TaggingDirective, in.Tagging = types.TaggingDirectiveReplace, str(p.Tags)
+		}
 	}
 	out, err := b.api.Load().CopyObject(ctx, in)
 	if err != nil {

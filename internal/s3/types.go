@@ -80,6 +80,8 @@ type Properties struct {
 	// of a URL query, are set when it is written otherwise; see [Bucket.Tags].
 	TagCount int
 	Tags     string
+	// OwnTags: a copy gets Tags in place of those of its source.
+	OwnTags bool
 }
 
 // Cond is the precondition of a write. The zero Cond writes always.

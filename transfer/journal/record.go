@@ -106,7 +106,11 @@ type Meta struct {
 	ContentLanguage    string            `json:"content_language,omitempty"`
 	Expires            string            `json:"expires,omitempty"`
 	StorageClass       string            `json:"storage_class,omitempty"`
-	Foreign            map[string]string `json:"foreign,omitempty"` // user metadata that is none of ours
+	SSE                string            `json:"sse,omitempty"`         // how the server encrypted it
+	SSEKMSKey          string            `json:"sse_kms_key,omitempty"` // with which key
+	BucketKey          bool              `json:"bucket_key,omitempty"`
+	TagCount           int               `json:"tag_count,omitempty"` // the tags are asked for when they are written
+	Foreign            map[string]string `json:"foreign,omitempty"`   // user metadata that is none of ours
 }
 
 // NewID is a random content or publication ID: 32 hex digits.

@@ -57,7 +57,12 @@ func (s *Server) PutObject(key string, data []byte, header http.Header) string {
 // PutPattern stores an object of size bytes that takes no memory. Its bytes are
 // those of Pattern.
 func (s *Server) PutPattern(key string, size int64) string {
-	o := &object{data: Pattern{}, size: size, etag: etagOf(fmt.Appendf(nil, "%s %d", key, size))}
+	return s.PutPatternWith(key, size, nil)
+}
+
+// PutPatternWith is PutPattern for an object with a header, as by PutObject.
+func (s *Server) PutPatternWith(key string, size int64, header http.Header) string {
+	o := &object{data: Pattern{}, size: size, etag: etagOf(fmt.Appendf(nil, "%s %d", key, size)), header: header.Clone()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.store(Name, key, o)

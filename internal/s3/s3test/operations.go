@@ -225,8 +225,10 @@ func (c *call) copyObject(w *answer) error {
 			}
 		}
 	}
-	if tags := src.header.Get(taggingHeader); tags != "" {
-		o.header.Set(taggingHeader, tags)
+	if c.Header.Get("X-Amz-Tagging-Directive") != "REPLACE" {
+		if tags := src.header.Get(taggingHeader); tags != "" {
+			o.header.Set(taggingHeader, tags)
+		}
 	}
 	c.s.store(c.bucket, c.key, o)
 	if o.version != "" {
