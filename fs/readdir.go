@@ -67,7 +67,13 @@ func (d *dirHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Err
 // Lookup gives READDIRPLUS the attributes of the entry just read. The listing
 // that the entry came from answers it.
 func (d *dirHandle) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofuse.Inode, syscall.Errno) {
-	return d.node.Lookup(ctx, name, out)
+	c := begin(ctx)
+	defer c.end()
+	child, err := d.stream.Lookup(c, name)
+	if err != nil {
+		return nil, d.node.fail(c, "lookup", err, "name", name)
+	}
+	return d.node.entry(c, child, out), 0
 }
 
 // Seekdir goes to an offset that Readdirent has given, or to the start.

@@ -29,7 +29,7 @@ func (t *Tree) Find(ctx context.Context, p string) (*Node, error) {
 // which something else may be seen now; the kernel's cache has to forget them.
 func (t *Tree) Cancel(ctx context.Context, p string) (changed []string, err error) {
 	t.mu.Lock()
-	n := t.nodes[p]
+	n := t.nodes.at(p)
 	if n == nil || n.file == nil || !n.file.Dirty() {
 		t.mu.Unlock()
 		return nil, t.notCancellable(ctx, p)
@@ -49,15 +49,13 @@ func (t *Tree) Cancel(ctx context.Context, p string) (changed []string, err erro
 	for _, o := range kept {
 		q, ok := t.path(o.Key)
 		if ok && !slices.Contains(changed, q) {
-			delete(t.changes, q) // it was noted as gone, and is not
+			t.changes.del(q) // it was noted as gone, and is not
 			changed = append(changed, q)
 		}
 	}
 	for _, q := range changed {
 		dir, _ := parent(q)
-		if l := t.dirs[dir]; l != nil && l.loading == nil {
-			delete(t.dirs, dir)
-		}
+		delete(t.dirs, dir)
 		t.bump(q)
 	}
 	t.reap(n)

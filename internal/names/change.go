@@ -93,7 +93,7 @@ func (n *Node) setDirMeta(ctx context.Context, change func(*transfer.Meta)) erro
 	t.mu.Unlock()
 	change(&meta)
 	if p != "" {
-		if err := t.putMarker(ctx, p, &meta); err != nil {
+		if _, err := t.putMarker(ctx, p, &meta); err != nil {
 			return err
 		}
 	}
@@ -104,13 +104,13 @@ func (n *Node) setDirMeta(ctx context.Context, change func(*transfer.Meta)) erro
 }
 
 // putMarker writes the object that stands for a directory.
-func (t *Tree) putMarker(ctx context.Context, p string, meta *transfer.Meta) error {
+func (t *Tree) putMarker(ctx context.Context, p string, meta *transfer.Meta) (s3.Object, error) {
 	key := t.key(p) + "/"
 	crc := uint64(0)
 	props := transfer.Properties(meta, key, "")
 	o, err := t.bucket.Put(ctx, key, strings.NewReader(""), 0, &crc, props, s3.Cond{})
 	if err != nil {
-		return err
+		return s3.Object{}, err
 	}
 	props.SSE, props.SSEKMSKey, props.BucketKey = o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey
 	o.Props, o.HasProps = props, true
@@ -118,12 +118,12 @@ func (t *Tree) putMarker(ctx context.Context, p string, meta *transfer.Meta) err
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.dirs[p]; l != nil {
-		l.marker = true
+		l.marker = &o
 	}
-	if n := t.nodes[p]; n != nil {
+	if n := t.nodes.at(p); n != nil {
 		n.object = o
 	}
-	return nil
+	return o, nil
 }
 
 // supported tells whether an attribute name is one that is kept.

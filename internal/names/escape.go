@@ -39,6 +39,8 @@ func escape(s string) string {
 		return "%2E"
 	case s == "..":
 		return "%2E%2E"
+	case strings.IndexByte(s, '%') < 0:
+		return s
 	case s == "%" || s == "%2E" || s == "%2E%2E" || strings.HasPrefix(s, "%25"):
 		s = "%25" + s[1:]
 	}

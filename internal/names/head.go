@@ -2,16 +2,16 @@ package names
 
 import (
 	"context"
-	"slices"
+	"errors"
 	"time"
 
 	"s3mount/internal/s3"
 )
 
 const (
-	// headAhead is how many names behind the asked one are asked for with it, when a
+	// maxAhead is how many names behind the asked one are asked for with it, when a
 	// directory is walked.
-	headAhead = 256
+	maxAhead = 256
 	// headParallel is how many of them at once.
 	headParallel = 64
 )
@@ -28,9 +28,13 @@ type heading struct {
 // second time in one directory is taken to walk it, and gets the next ones ahead.
 func (t *Tree) head(ctx context.Context, p string) (s3.Object, time.Time, error) {
 	t.mu.Lock()
-	h := t.begin(p, nil)
-	t.headSiblings(p)
+	h := t.begin(p, false, nil)
+	t.headAhead(p)
 	t.mu.Unlock()
+	return h.wait(ctx)
+}
+
+func (h *heading) wait(ctx context.Context) (s3.Object, time.Time, error) {
 	select {
 	case <-h.done:
 		return h.o, h.asked, h.err
@@ -39,31 +43,94 @@ func (t *Tree) head(ctx context.Context, p string) (s3.Object, time.Time, error)
 	}
 }
 
-// begin joins or starts the HEAD of a path. turn limits how many run at once; nil:
-// at once. The caller holds t.mu.
-func (t *Tree) begin(p string, turn chan struct{}) *heading {
-	if h := t.heads[p]; h != nil {
+// begin joins or starts the HEAD of a path, or of the marker of a directory. turn limits
+// how many run at once; nil: at once. The caller holds t.mu.
+func (t *Tree) begin(p string, dir bool, turn chan struct{}) *heading {
+	slot, key := p, t.key(p)
+	if dir {
+		slot, key = p+"/", key+"/"
+	}
+	if h := t.heads[slot]; h != nil {
 		return h
 	}
 	h := &heading{asked: time.Now(), done: make(chan struct{})}
-	t.heads[p] = h
-	key := t.key(p)
+	t.heads[slot] = h
 	go func() {
 		if turn != nil {
 			turn <- struct{}{}
 			defer func() { <-turn }()
 		}
-		h.o, h.err = t.bucket.Head(context.Background(), key) // ends by the client's own limits
+		ctx := context.Background() // it ends by the client's own limits
+		if dir {
+			h.o, h.err = t.headMarker(ctx, p, key)
+		} else {
+			h.o, h.err = t.bucket.Head(ctx, key)
+		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		delete(t.heads, p)
-		if c, own := t.changes[p]; h.err == nil && !(own && c.at.After(h.asked)) {
-			t.opts.Attrs.Fetched(h.o)
-			t.noteListing(p, &h.o)
-		}
+		delete(t.heads, slot)
+		t.answered(p, dir, h)
 		close(h.done)
 	}()
 	return h
+}
+
+// answered notes the answer to a HEAD. The caller holds t.mu.
+func (t *Tree) answered(p string, dir bool, h *heading) {
+	switch c, own := t.changes.get(p); {
+	case dir && (h.err == nil || errors.Is(h.err, s3.ErrNotFound)):
+		top, name := parent(p)
+		if l := t.dirs[top]; l != nil && l.entries[name].kind == KindDir {
+			l.put(name, entry{kind: KindDir, object: h.o, known: true})
+		}
+	case h.err == nil && !(own && c.at.After(h.asked)):
+		t.opts.Attrs.Fetched(h.o)
+		t.noteListing(p, &h.o)
+	}
+}
+
+// headMarker asks what the marker of a directory carries. Where it may be remembered, a
+// listing tells of which version, or that there is none.
+func (t *Tree) headMarker(ctx context.Context, p, key string) (s3.Object, error) {
+	if o, known := t.listedMarker(p); known && o == nil {
+		return s3.Object{}, s3.ErrNotFound
+	} else if known && o.HasProps {
+		return *o, nil
+	} else if _, seen := t.opts.Attrs.Knows(key, key); !known && seen {
+		page, err := t.bucket.List(ctx, key, "", "", "", 2) // a limit of 1 hides children on MinIO
+		if err != nil {
+			return s3.Object{}, err
+		}
+		if len(page.Objects) == 0 || page.Objects[0].Key != key {
+			return s3.Object{}, s3.ErrNotFound
+		}
+		if t.opts.Attrs.Recall(page.Objects); page.Objects[0].HasProps {
+			return page.Objects[0], nil
+		}
+	}
+	o, err := t.bucket.Head(ctx, key)
+	if err == nil {
+		t.opts.Attrs.Fetched(o)
+	}
+	return o, err
+}
+
+// listedMarker is the marker of a directory as its listing has it; nil: there is none.
+func (t *Tree) listedMarker(p string) (o *s3.Object, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.dirs[p]; l != nil && (l.pages > 0 || l.complete) && t.believed(l) {
+		return l.marker, true
+	}
+	dir, name := parent(p)
+	if l := t.dirs[dir]; t.believed(l) && l.entries[name].known {
+		e := l.entries[name]
+		if !e.object.HasProps {
+			return nil, true
+		}
+		return &e.object, true
+	}
+	return nil, false
 }
 
 // headBeside starts the HEAD of a name whose directory is about to be listed for it: who
@@ -71,10 +138,10 @@ func (t *Tree) begin(p string, turn chan struct{}) *heading {
 // not a round trip after it. nil where nothing is to be learned.
 func (t *Tree) headBeside(dir, p string) *heading {
 	t.mu.Lock()
-	l, n, key := t.dirs[dir], t.nodes[p], t.key(p)
-	believed := l != nil && l.loading == nil && l.err == nil && time.Since(l.started) < t.opts.TTL
+	n, key := t.nodes.at(p), t.key(p)
+	listed := t.believed(t.dirs[dir]) || t.walkOver(dir) != nil
 	t.mu.Unlock()
-	if believed || t.opts.ListedTimes || n != nil && n.kind == KindDir {
+	if listed || t.opts.ListedTimes || n != nil && n.kind == KindDir {
 		return nil
 	}
 	if it, below := t.opts.Attrs.Knows(key, key+"/"); it || below {
@@ -82,7 +149,7 @@ func (t *Tree) headBeside(dir, p string) *heading {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.begin(p, nil)
+	return t.begin(p, false, nil)
 }
 
 // complete adds to a listed object what the HEAD beside the listing has said of the same
@@ -101,28 +168,47 @@ func (h *heading) complete(o s3.Object) s3.Object {
 	return o
 }
 
-// headSiblings asks for the names behind p that nobody knows yet. The caller holds
-// t.mu.
-func (t *Tree) headSiblings(p string) {
+// headAhead asks for the names behind p that nobody knows yet: those of its directory,
+// and of the next ones when somebody walks. The caller holds t.mu.
+func (t *Tree) headAhead(p string) {
 	dir, name := parent(p)
 	l := t.dirs[dir]
-	if l == nil || l.loading != nil {
+	if l == nil {
 		return
 	}
-	if l.asked++; l.asked < 2 {
+	e, ok := l.entries[name]
+	enough := 2
+	if e.kind == KindDir {
+		enough = 3 // who walks is recognised by then; see listsNext
+	} else {
+		l.asked++
+	}
+	if !ok || l.asked < enough && l.from == nil {
 		return
 	}
-	names := l.sorted()
-	at, _ := slices.BinarySearch(names, name)
-	end := min(at+headAhead, len(names))
-	for ; l.ahead < end; l.ahead++ {
-		if l.ahead <= at {
-			continue
-		}
-		e := l.entries[names[l.ahead]]
-		if e.kind == KindDir || e.object.HasProps {
-			continue
-		}
-		t.begin(join(dir, names[l.ahead]), t.turns)
+	at := e.at + 1
+	for room := maxAhead; l != nil && room > 0; l, at = l.next, 0 {
+		room -= t.headsOf(l, at, room)
 	}
+}
+
+// headsOf begins the HEADs of at most n entries of a listing, and returns how many it
+// looked at. The caller holds t.mu.
+func (t *Tree) headsOf(l *listing, at, n int) int {
+	if at == 0 && l.marker != nil && !l.marker.HasProps {
+		t.begin(l.dir, true, t.turns)
+	}
+	end := min(at+n, len(l.order))
+	for i := max(at, l.ahead); i < end; i++ {
+		name, e, ok := l.name(i)
+		switch {
+		case !ok || e.known || e.object.HasProps:
+		case e.kind != KindDir:
+			t.begin(join(l.dir, name), false, t.turns)
+		case l.from == nil: // else its listing tells
+			t.begin(join(l.dir, name), true, t.turns)
+		}
+	}
+	l.ahead = max(l.ahead, end)
+	return end - at
 }

@@ -12,151 +12,6 @@ import (
 	"s3mount/transfer"
 )
 
-// pageSize is how many keys one request lists.
-const pageSize = 1000
-
-// maxLink is the longest target of a symbolic link (PATH_MAX).
-const maxLink = 4096
-
-// ScratchPrefix begins the names of objects by which mounts find out what a store can.
-// They are there for a moment, and never shown.
-const ScratchPrefix = ".s3mount-probe-"
-
-// listing is what a directory holds, as the bucket said at one time. Guarded by
-// Tree.mu.
-type listing struct {
-	started  time.Time // when its first request was sent
-	entries  map[string]entry
-	names    []string // of entries, sorted; nil: to be made
-	complete bool     // all pages are here
-	marker   bool     // the directory has an object of its own
-	asked    int      // HEADs that somebody waited for
-	ahead    int      // index in names up to which HEADs were sent ahead
-	loading  chan struct{}
-	err      error
-}
-
-type entry struct {
-	kind   Kind
-	object s3.Object
-}
-
-// sizeKind is the kind that a listing tells: a small object may be a link.
-func sizeKind(o *s3.Object) Kind {
-	if o.Size > 0 && o.Size < maxLink && !o.HasProps {
-		return KindUnknown
-	}
-	if o.HasProps {
-		m := transfer.ReadMeta(o, transfer.Meta{Mode: transfer.ModeFile})
-		return kindOf(m.Mode)
-	}
-	return KindFile
-}
-
-// addPage takes one page of the listing of dir. The caller holds t.mu.
-func (t *Tree) addPage(l *listing, dir string, page s3.Page) (names []string) {
-	prefix := t.dirKey(dir)
-	add := func(name string, e entry) {
-		if _, ok := l.entries[name]; !ok {
-			names = append(names, name)
-		}
-		l.entries[name] = e
-	}
-	for _, p := range page.Prefixes {
-		name := t.long.show(strings.TrimSuffix(strings.TrimPrefix(p, prefix), "/"))
-		if e, ok := l.entries[name]; ok && e.kind != KindDir { // listed on an earlier page
-			add(name+fileTwin, e)
-		}
-		add(name, entry{kind: KindDir})
-	}
-	for _, o := range page.Objects {
-		if o.Key == prefix {
-			l.marker = true
-			continue
-		}
-		if strings.HasPrefix(o.Key[len(prefix):], ScratchPrefix) {
-			continue
-		}
-		name := t.long.show(strings.TrimPrefix(o.Key, prefix))
-		if e, ok := l.entries[name]; ok && e.kind == KindDir {
-			name += fileTwin
-		}
-		add(name, entry{kind: sizeKind(&o), object: o})
-	}
-	return names
-}
-
-// listPage asks for one page of the listing of dir, with what is remembered of its objects.
-func (t *Tree) listPage(ctx context.Context, dir, token string) (s3.Page, error) {
-	page, err := t.bucket.List(ctx, t.dirKey(dir), "/", "", token, pageSize)
-	t.opts.Attrs.Recall(page.Objects)
-	return page, err
-}
-
-// correct lays our own changes over a listing that began before them. The caller
-// holds t.mu.
-func (t *Tree) correct(l *listing, dir string) {
-	for p, c := range t.changes {
-		d, name := parent(p)
-		if d != dir || c.at.Before(l.started) {
-			continue
-		}
-		if e, ok := l.entries[name]; ok && e.kind == KindDir {
-			continue
-		}
-		if c.object == nil {
-			delete(l.entries, name)
-		} else {
-			l.entries[name] = entry{kind: sizeKind(c.object), object: *c.object}
-		}
-	}
-	l.names = nil
-}
-
-// listed returns a listing of the directory that is younger than the TTL; it may
-// hold the first page only. One request serves all who ask at the same time.
-func (t *Tree) listed(ctx context.Context, dir string) (*listing, error) {
-	for {
-		t.mu.Lock()
-		l := t.dirs[dir]
-		if l != nil && l.loading != nil {
-			wait := l.loading
-			t.mu.Unlock()
-			select {
-			case <-wait:
-			case <-ctx.Done():
-				return nil, context.Cause(ctx)
-			}
-			if l.err != nil {
-				return nil, l.err
-			}
-			return l, nil
-		}
-		if l != nil && l.err == nil && time.Since(l.started) < t.opts.TTL {
-			t.mu.Unlock()
-			return l, nil
-		}
-		l = &listing{started: time.Now(), entries: map[string]entry{}, loading: make(chan struct{})}
-		t.dirs[dir] = l
-		t.mu.Unlock()
-		go t.load(context.WithoutCancel(ctx), l, dir)
-	}
-}
-
-func (t *Tree) load(ctx context.Context, l *listing, dir string) {
-	page, err := t.listPage(ctx, dir, "")
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err == nil {
-		t.addPage(l, dir, page)
-		l.complete = page.Next == ""
-		t.correct(l, dir)
-	}
-	l.err = err
-	close(l.loading)
-	l.loading = nil
-}
-
 // Lookup finds a name in a directory.
 func (t *Tree) Lookup(ctx context.Context, dir *Node, name string) (*Node, error) {
 	if len(name) > maxName {
@@ -168,7 +23,7 @@ func (t *Tree) Lookup(ctx context.Context, dir *Node, name string) (*Node, error
 func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 	p := join(dir, name)
 	t.mu.Lock()
-	if n := t.nodes[p]; n != nil && n.file != nil && n.file.Dirty() {
+	if n := t.nodes.at(p); n != nil && n.file != nil && n.file.Dirty() {
 		n.held = true
 		t.mu.Unlock()
 		return n, nil
@@ -185,15 +40,15 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 		e.object = beside.complete(e.object)
 		e.kind = sizeKind(&e.object)
 	}
-	complete, started := l.complete, l.started
+	complete, heard := l.complete, l.heard
 	t.mu.Unlock()
 	if !ok && !complete {
-		if e, started, err = t.probe(ctx, p); err != nil {
+		if e, heard, err = t.probe(ctx, p); err != nil {
 			return nil, err
 		}
 		ok = e.kind != KindUnknown || e.object.Key != ""
 	}
-	return t.found(ctx, p, e, ok, started)
+	return t.found(ctx, p, e, ok, heard)
 }
 
 // probe asks for one path in a directory that is too large to be listed for it.
@@ -252,7 +107,7 @@ func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.nodes[p]
+	n := t.nodes.at(p)
 	if n != nil && n.file != nil && n.file.Dirty() {
 		n.held = true
 		return n, nil
@@ -260,7 +115,7 @@ func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time
 	if ok && t.isDoomed(p, &e.object) {
 		ok = false
 	}
-	if c, own := t.changes[p]; own && c.at.After(asked) && e.kind != KindDir {
+	if c, own := t.changes.get(p); own && c.at.After(asked) && e.kind != KindDir {
 		if ok = c.object != nil; ok {
 			e = entry{kind: sizeKind(c.object), object: *c.object}
 		}
@@ -294,7 +149,7 @@ func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time
 // readTarget fetches the target of a link.
 func (t *Tree) readTarget(ctx context.Context, p string, o *s3.Object) (string, error) {
 	t.mu.Lock()
-	if n := t.nodes[p]; n != nil && n.kind == KindLink && n.object.ETag == o.ETag {
+	if n := t.nodes.at(p); n != nil && n.kind == KindLink && n.object.ETag == o.ETag {
 		defer t.mu.Unlock()
 		return n.target, nil
 	}

@@ -85,7 +85,7 @@ func inoOf(p string, salt int) uint64 {
 // node returns the node at a path, and makes it when there is none. The caller
 // holds t.mu.
 func (t *Tree) node(p string, kind Kind) *Node {
-	if n := t.nodes[p]; n != nil && n.kind == kind {
+	if n := t.nodes.at(p); n != nil && n.kind == kind {
 		n.held = true
 		return n
 	} else if n != nil {
@@ -95,15 +95,16 @@ func (t *Tree) node(p string, kind Kind) *Node {
 	for salt := 1; t.inos[n.ino] != nil; salt++ {
 		n.ino = inoOf(p, salt)
 	}
-	t.nodes[p], t.inos[n.ino] = n, n
+	t.inos[n.ino] = n
+	t.nodes.set(p, n)
 	return n
 }
 
 // detach takes a node out of its path. The caller holds t.mu.
 func (t *Tree) detach(n *Node) {
 	n.gone = true
-	if t.nodes[n.path] == n {
-		delete(t.nodes, n.path)
+	if t.nodes.at(n.path) == n {
+		t.nodes.del(n.path)
 	}
 }
 
@@ -121,8 +122,8 @@ func (t *Tree) reap(n *Node) {
 	if n.held || n == t.root || n.file != nil && n.file.InUse() {
 		return
 	}
-	if t.nodes[n.path] == n {
-		delete(t.nodes, n.path)
+	if t.nodes.at(n.path) == n {
+		t.nodes.del(n.path)
 	}
 	delete(t.inos, n.ino)
 	if f := n.file; f != nil {
@@ -219,10 +220,6 @@ func (n *Node) makeExact(ctx context.Context) error {
 	t.mu.Lock()
 	known := n.exact && (n.kind == KindDir || time.Since(n.checked) < t.opts.TTL) || n.gone ||
 		n.file != nil && n.file.Dirty() || n == t.root && n.exact
-	key := t.key(n.path)
-	if n.kind == KindDir && n != t.root {
-		key += "/"
-	}
 	p, kind := n.path, n.kind
 	if e, at, ok := t.listedEntry(p); !known && ok && e.object.HasProps && e.object.ETag == n.object.ETag {
 		t.learn(n, e.object, at)
@@ -233,7 +230,7 @@ func (n *Node) makeExact(ctx context.Context) error {
 		return nil
 	}
 	if kind == KindDir {
-		return n.exactDir(ctx, key)
+		return n.exactDir(ctx, p)
 	}
 	o, asked, err := t.head(ctx, p)
 	if errors.Is(err, s3.ErrNotFound) {
@@ -244,7 +241,7 @@ func (n *Node) makeExact(ctx context.Context) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c, ok := t.changes[p]; ok && c.at.After(asked) {
+	if c, ok := t.changes.get(p); ok && c.at.After(asked) {
 		return nil // we changed it ourselves meanwhile
 	}
 	if n.file != nil && !n.file.Dirty() && n.object.ETag != o.ETag {
@@ -265,37 +262,75 @@ func (n *Node) makeExact(ctx context.Context) error {
 func (t *Tree) listedEntry(p string) (entry, time.Time, bool) {
 	dir, name := parent(p)
 	l := t.dirs[dir]
-	if l == nil || l.loading != nil || l.err != nil || time.Since(l.started) >= t.opts.TTL {
+	if !t.believed(l) {
 		return entry{}, time.Time{}, false
 	}
 	e, ok := l.entries[name]
-	return e, l.started, ok
+	return e, l.heard, ok
 }
 
-func (n *Node) exactDir(ctx context.Context, key string) error {
+// exactDir finds out what the marker of a directory carries, or that there is none.
+func (n *Node) exactDir(ctx context.Context, p string) error {
 	t := n.tree
+	if t.listsNext(p) {
+		if _, err := t.listed(ctx, p); err != nil {
+			return err
+		}
+	}
 	asked := time.Now()
-	o, err := t.bucket.Head(ctx, key)
+	o, known := t.listedMarker(p)
+	if !known || o != nil && !o.HasProps {
+		t.mu.Lock()
+		h := t.begin(p, true, nil)
+		t.headAhead(p)
+		t.mu.Unlock()
+		answer, at, err := h.wait(ctx)
+		switch {
+		case err == nil:
+			o, asked = &answer, at
+		case errors.Is(err, s3.ErrNotFound):
+			o, asked = nil, at
+		default:
+			return err
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if errors.Is(err, s3.ErrNotFound) || key == "" {
+	switch {
+	case n.exact && n.checked.After(asked): // we changed it ourselves meanwhile
+	case o != nil:
+		t.learn(n, *o, asked)
+	default:
 		n.meta = t.defaults(KindDir)
 		n.meta.MtimeNS = t.started.UnixNano()
-		n.exact, n.checked = true, time.Now()
-		return nil
+		n.exact, n.checked = true, asked
 	}
-	if err != nil {
-		return err
-	}
-	t.learn(n, o, asked)
 	return nil
+}
+
+// listsNext tells whether who asks for a directory's attributes is about to read it: the
+// listing answers both.
+func (t *Tree) listsNext(p string) bool {
+	t.mu.Lock()
+	dir, _ := parent(p)
+	l, walked, key := t.dirs[dir], t.walkOver(p) != nil, t.dirKey(p)
+	first := l != nil && l.asked < 2 // or the second, in a directory of many
+	if l != nil && !walked {
+		l.asked++
+	}
+	t.mu.Unlock()
+	if first && !walked {
+		_, seen := t.opts.Attrs.Knows(key, key) // else a HEAD is needed anyway
+		return seen
+	}
+	return walked
 }
 
 // vanished notes that another client deleted the node's object.
 func (t *Tree) vanished(n *Node, asked time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c, ok := t.changes[n.path]; ok && c.at.After(asked) {
+	if c, ok := t.changes.get(n.path); ok && c.at.After(asked) {
 		return nil
 	}
 	t.noteListing(n.path, nil)

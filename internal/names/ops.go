@@ -68,7 +68,7 @@ func (t *Tree) create(p string, kind Kind, meta transfer.Meta) (*Node, *transfer
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if old := t.nodes[p]; old != nil {
+	if old := t.nodes.at(p); old != nil {
 		t.detach(old)
 	}
 	n := t.node(p, kind)
@@ -92,7 +92,7 @@ func (t *Tree) doomedAt(key string) *s3.Object {
 // bump sets the time of the directory that p is in. The caller holds t.mu.
 func (t *Tree) bump(p string) {
 	dir, _ := parent(p)
-	if n := t.nodes[dir]; n != nil {
+	if n := t.nodes.at(dir); n != nil {
 		n.meta.MtimeNS = time.Now().UnixNano()
 	}
 }
@@ -110,14 +110,17 @@ func (t *Tree) Mkdir(ctx context.Context, dir *Node, name string, mode, uid, gid
 		return nil, err
 	}
 	meta := transfer.Meta{Mode: transfer.ModeDir | mode&0o7777, UID: uid, GID: gid, MtimeNS: time.Now().UnixNano()}
-	if err := t.putMarker(ctx, p, &meta); err != nil {
+	marker, err := t.putMarker(ctx, p, &meta)
+	if err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.node(p, KindDir)
 	n.meta, n.exact, n.checked = meta, true, time.Now()
-	t.dirs[p] = &listing{started: time.Now(), entries: map[string]entry{}, complete: true, marker: true}
+	l := newListing(p)
+	l.complete, l.pages, l.marker = true, 1, &marker
+	t.dirs[p] = l
 	t.noteDir(p, true)
 	t.bump(p)
 	return n, nil
@@ -137,9 +140,8 @@ func (t *Tree) noteDir(p string, there bool) {
 	if l == nil {
 		return
 	}
-	l.names = nil
 	if there {
-		l.entries[name] = entry{kind: KindDir}
+		l.put(name, entry{kind: KindDir})
 	} else {
 		delete(l.entries, name)
 	}
@@ -223,17 +225,18 @@ func (t *Tree) keepParent(ctx context.Context, p string) error {
 	}
 	t.mu.Lock()
 	_, listed := l.entries[name]
-	last := l.complete && !l.marker && len(l.entries) == 1 && listed
+	last := l.complete && l.marker == nil && len(l.entries) == 1 && listed
 	meta := t.defaults(KindDir)
 	meta.MtimeNS = t.started.UnixNano()
-	if n := t.nodes[dir]; n != nil && n.exact {
+	if n := t.nodes.at(dir); n != nil && n.exact {
 		meta = n.meta
 	}
 	t.mu.Unlock()
 	if !last {
 		return nil
 	}
-	return t.putMarker(ctx, dir, &meta)
+	_, err = t.putMarker(ctx, dir, &meta)
+	return err
 }
 
 // Rmdir removes an empty directory.
@@ -271,11 +274,11 @@ func (t *Tree) Rmdir(ctx context.Context, dir *Node, name string) error {
 // isEmpty asks the bucket, and looks at what is not there yet.
 func (t *Tree) isEmpty(ctx context.Context, p string) error {
 	t.mu.Lock()
-	for q, n := range t.nodes {
-		if strings.HasPrefix(q, p+"/") && n.file != nil && n.file.Dirty() {
-			t.mu.Unlock()
-			return ErrNotEmpty
-		}
+	full := false
+	t.nodes.below(p, func(_ string, n *Node) { full = full || n.file != nil && n.file.Dirty() })
+	if full {
+		t.mu.Unlock()
+		return ErrNotEmpty
 	}
 	doomed := 0
 	prefix := t.key(p) + "/"

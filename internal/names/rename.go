@@ -128,11 +128,11 @@ func (t *Tree) settle(ctx context.Context, p string, f, victim *transfer.File) e
 
 // move gives a node another path. The caller holds t.mu.
 func (t *Tree) move(n *Node, p string) {
-	if t.nodes[n.path] == n {
-		delete(t.nodes, n.path)
+	if t.nodes.at(n.path) == n {
+		t.nodes.del(n.path)
 	}
 	n.path = p
-	t.nodes[p] = n
+	t.nodes.set(p, n)
 }
 
 // renameDir moves a directory: the server copies the objects below it, and the files
@@ -192,11 +192,11 @@ func (t *Tree) filesBelow(dir string) []*transfer.File {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var files []*transfer.File
-	for q, n := range t.nodes {
-		if strings.HasPrefix(q, dir+"/") && n.file != nil {
+	t.nodes.below(dir, func(_ string, n *Node) {
+		if n.file != nil {
 			files = append(files, n.file)
 		}
-	}
+	})
 	return files
 }
 
@@ -247,15 +247,14 @@ func (t *Tree) moveNodes(old, p string, copies map[string]transfer.Copied, pendi
 	}
 	var files []pair
 	t.mu.Lock()
-	if n := t.nodes[p]; n != nil {
+	if n := t.nodes.at(p); n != nil {
 		t.detach(n)
 	}
 	var list []*Node
-	for q, n := range t.nodes {
-		if q == old || strings.HasPrefix(q, old+"/") {
-			list = append(list, n)
-		}
+	if n := t.nodes.at(old); n != nil {
+		list = append(list, n)
 	}
+	t.nodes.below(old, func(_ string, n *Node) { list = append(list, n) })
 	for _, n := range list {
 		c, ok := copies[t.key(n.path)]
 		o := c.To
@@ -277,11 +276,8 @@ func (t *Tree) moveNodes(old, p string, copies map[string]transfer.Copied, pendi
 			delete(t.dirs, d)
 		}
 	}
-	for q := range t.changes {
-		if strings.HasPrefix(q, old+"/") || strings.HasPrefix(q, p+"/") {
-			delete(t.changes, q)
-		}
-	}
+	t.changes.below(old, func(q string, _ change) { t.changes.del(q) })
+	t.changes.below(p, func(q string, _ change) { t.changes.del(q) })
 	t.noteDir(old, false)
 	t.noteDir(p, true)
 	t.bump(old)

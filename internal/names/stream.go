@@ -2,8 +2,8 @@ package names
 
 import (
 	"context"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -15,14 +15,15 @@ type Entry struct {
 	Off  uint64 // of the entry behind it, for Seek
 }
 
-// Stream is a directory that is being read: the bucket's pages one after the
-// other, then what is not in the bucket yet. An entry keeps its offset as long as
-// the stream lives. It is used by one goroutine at a time.
+// Stream is a directory that is being read: the pages of its listing one after the other,
+// the next ones asked for meanwhile, then what is not in the bucket yet. An entry keeps
+// its offset as long as the stream lives. It is used by one goroutine at a time.
 type Stream struct {
 	tree  *Tree
 	dir   string
-	list  *listing // being filled
-	token string
+	began time.Time
+	list  *listing
+	taken int // of list.order
 	done  bool
 	all   []string // names in the order in which they are shown
 	seen  map[string]bool
@@ -34,124 +35,116 @@ func (t *Tree) OpenDir(ctx context.Context, dir *Node) (*Stream, error) {
 	s := &Stream{tree: t, dir: dir.Path(), seen: map[string]bool{}}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if l := t.dirs[s.dir]; l != nil && l.loading == nil && l.err == nil && l.complete && time.Since(l.started) < t.opts.TTL {
-		s.list = l
-		s.show(l.sorted())
-		s.finish()
-		return s, nil
-	}
-	s.list = &listing{started: time.Now(), entries: map[string]entry{}}
+	t.stepped(s.dir)
+	s.list = t.listingOf(s.dir)
+	s.began = s.list.started
+	t.readOn(s.list)
+	t.demand(s.list, s.list.pages+1)
 	return s, nil
 }
 
-// sorted is the names in order. The caller holds Tree.mu.
-func (l *listing) sorted() []string {
-	if l.names == nil {
-		for name := range l.entries {
-			l.names = append(l.names, name)
+// take shows what has come. The caller holds Tree.mu.
+func (s *Stream) take() {
+	for ; s.taken < len(s.list.order); s.taken++ {
+		if name, e, ok := s.list.name(s.taken); ok {
+			s.show(name, e)
 		}
-		slices.Sort(l.names)
 	}
-	return l.names
+	s.tree.demand(s.list, s.list.pages+pagesAhead)
+	if s.list.complete {
+		s.finish()
+	}
 }
 
-// show appends names, without those that are to be deleted. The caller holds
-// Tree.mu.
-func (s *Stream) show(names []string) {
-	t := s.tree
-	for _, name := range names {
-		p := join(s.dir, name)
-		e := s.list.entries[name]
-		if t.unpublished(p) {
-			if !s.seen[name] {
-				s.seen[name] = true
-				s.all = append(s.all, name)
-			}
-			continue
-		}
-		if c, ok := t.changes[p]; ok && c.object == nil && c.at.After(s.list.started) && e.kind != KindDir {
-			continue
-		}
-		if s.seen[name] || e.kind != KindDir && t.nodes[p] == nil && t.isDoomed(p, &e.object) {
-			continue
-		}
-		s.seen[name] = true
-		s.all = append(s.all, name)
+// show appends a name, unless it is to be deleted. The caller holds Tree.mu.
+func (s *Stream) show(name string, e entry) {
+	t, p := s.tree, join(s.dir, name)
+	if s.seen[name] {
+		return
 	}
+	if !t.unpublished(p) && e.kind != KindDir {
+		if c, ok := t.changes.get(p); ok && c.object == nil && c.at.After(s.began) {
+			return
+		}
+		if t.nodes.at(p) == nil && t.isDoomed(p, &e.object) {
+			return
+		}
+	}
+	s.seen[name] = true
+	s.all = append(s.all, name)
 }
 
 // unpublished tells whether there is a file at the path that the bucket does not
 // have, or not like this. The caller holds t.mu.
 func (t *Tree) unpublished(p string) bool {
-	n := t.nodes[p]
+	n := t.nodes.at(p)
 	return n != nil && !n.gone && n.file != nil && n.file.Dirty()
 }
 
-// finish appends what is not in the bucket yet. The caller holds Tree.mu.
+// finish shows what is not in the bucket yet. The caller holds Tree.mu.
 func (s *Stream) finish() {
+	t := s.tree
 	s.done = true
-	var own []string
-	for p, n := range s.tree.nodes {
-		if n.path == "" || n.gone {
-			continue
-		}
-		if dir, name := parent(p); dir == s.dir && !s.seen[name] && n.file != nil && n.file.Dirty() {
-			own = append(own, name)
+	own := map[string]entry{}
+	for name, n := range t.nodes[s.dir] {
+		if n != t.root && t.unpublished(n.path) {
+			own[name] = entry{kind: n.kind}
 		}
 	}
-	for p, c := range s.tree.changes { // published while the pages came
-		if dir, name := parent(p); dir == s.dir && !s.seen[name] && c.object != nil && !c.at.Before(s.list.started) {
-			s.list.entries[name] = entry{kind: sizeKind(c.object), object: *c.object}
-			own = append(own, name)
+	for name, c := range t.changes[s.dir] { // published while the pages came
+		if _, ok := s.list.entries[name]; !ok && c.object != nil && !c.at.Before(s.began) {
+			own[name] = entry{kind: sizeKind(c.object), object: *c.object}
+			s.list.put(name, own[name])
 		}
 	}
-	slices.Sort(own)
-	s.show(slices.Compact(own))
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		s.show(name, own[name])
+	}
 }
 
 // Next is the next entry; false at the end.
 func (s *Stream) Next(ctx context.Context) (Entry, bool, error) {
+	t := s.tree
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for s.pos >= len(s.all) {
-		if s.done {
+		switch {
+		case s.done:
 			return Entry{}, false, nil
+		case s.taken < len(s.list.order) || s.list.complete:
+			s.take()
+			continue
+		case s.list.err != nil:
+			return Entry{}, false, s.list.err
 		}
-		if err := s.page(ctx); err != nil {
+		t.demand(s.list, s.list.pages+1)
+		if err := t.await(ctx, s.list.news); err != nil {
 			return Entry{}, false, err
 		}
 	}
 	name := s.all[s.pos]
 	s.pos++
-	t := s.tree
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	p := join(s.dir, name)
 	e := Entry{Name: name, Kind: s.list.entries[name].kind, Ino: inoOf(p, 0), Off: uint64(s.pos)}
-	if n := t.nodes[p]; n != nil {
+	if n := t.nodes.at(p); n != nil {
 		e.Kind, e.Ino = n.kind, n.ino
 	}
 	return e, true, nil
 }
 
-// page fetches the next page of the bucket's listing.
-func (s *Stream) page(ctx context.Context) error {
+// Lookup finds a name that Next has given. The listing that it came from answers, however
+// long the reading of the directory takes.
+func (s *Stream) Lookup(ctx context.Context, name string) (*Node, error) {
 	t := s.tree
-	page, err := t.listPage(ctx, s.dir, s.token)
-	if err != nil {
-		return err
-	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	names := t.addPage(s.list, s.dir, page)
-	slices.SortFunc(names, strings.Compare)
-	s.show(names)
-	s.token = page.Next
-	if page.Next == "" {
-		s.list.complete = true
-		t.correct(s.list, s.dir)
-		t.dirs[s.dir] = s.list
-		s.finish()
+	e, ok := s.list.entries[name]
+	heard := s.list.heard
+	here := ok && s.list.err == nil && time.Since(heard) < t.opts.TTL && !t.unpublished(join(s.dir, name))
+	t.mu.Unlock()
+	if !here {
+		return t.lookup(ctx, s.dir, name)
 	}
-	return nil
+	return t.found(ctx, join(s.dir, name), e, true, heard)
 }
 
 // Seek goes to an offset that an Entry had, or to 0.

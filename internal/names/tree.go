@@ -49,14 +49,16 @@ type Tree struct {
 	started time.Time
 
 	mu      sync.Mutex
-	nodes   map[string]*Node
+	nodes   byDir[*Node]
 	inos    map[uint64]*Node
 	dirs    map[string]*listing
-	changes map[string]change               // our own recent changes, by path
+	walks   map[string]*walk                // by their tops
+	changes byDir[change]                   // our own recent changes
 	doomed  map[string][]transfer.ObjectRef // objects that are still to be deleted, by key
-	heads   map[string]*heading             // by path
+	heads   map[string]*heading             // by path; of markers with a slash behind
 	turns   chan struct{}                   // of HEADs that nobody waits for yet
-	swept   time.Time
+	swept   time.Time                       // when old changes were dropped
+	tidied  time.Time                       // when old listings were
 }
 
 // change is the last thing that we did to a path ourselves. A listing that began
@@ -70,13 +72,14 @@ type change struct {
 func New(o Options, recovered transfer.Recovered) *Tree {
 	t := &Tree{
 		opts: o, bucket: o.Bucket, engine: o.Engine, started: time.Now(), long: longNames{real: map[string]string{}},
-		nodes: map[string]*Node{}, inos: map[uint64]*Node{}, dirs: map[string]*listing{}, changes: map[string]change{},
+		nodes: byDir[*Node]{}, inos: map[uint64]*Node{}, dirs: map[string]*listing{}, walks: map[string]*walk{}, changes: byDir[change]{},
 		doomed: map[string][]transfer.ObjectRef{}, heads: map[string]*heading{},
 		turns: make(chan struct{}, headParallel),
 	}
 	t.root = &Node{tree: t, kind: KindDir, ino: 1, held: true, meta: t.defaults(KindDir)}
 	t.root.meta.MtimeNS, t.root.exact = t.started.UnixNano(), true
-	t.nodes[""], t.inos[1] = t.root, t.root
+	t.inos[1] = t.root
+	t.nodes.set("", t.root)
 	o.Engine.Observe(t.published, t.settled, t.deleted)
 	t.doom(recovered.Doomed)
 	for _, f := range recovered.Files {
@@ -190,11 +193,11 @@ func (t *Tree) published(f *transfer.File, o s3.Object, gone []transfer.ObjectRe
 		t.record(p, &o)
 	}
 	for _, g := range gone {
-		if q, ok := t.path(g.Key); ok && q != p && (t.nodes[q] == nil || t.nodes[q].file == f) {
+		if q, ok := t.path(g.Key); ok && q != p && (t.nodes.at(q) == nil || t.nodes.at(q).file == f) {
 			t.record(q, nil)
 		}
 	}
-	if n := t.nodes[p]; n != nil && n.file == f {
+	if n := t.nodes.at(p); n != nil && n.file == f {
 		n.object, n.exact, n.checked, n.opened = o, true, time.Now(), ""
 		n.meta = f.Meta()
 	}
@@ -205,7 +208,7 @@ func (t *Tree) settled(f *transfer.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p, ok := t.path(f.Key()); ok {
-		if n := t.nodes[p]; n != nil && n.file == f {
+		if n := t.nodes.at(p); n != nil && n.file == f {
 			t.reap(n)
 		}
 	}
@@ -217,7 +220,7 @@ func (t *Tree) deleted(gone []transfer.ObjectRef) {
 	defer t.mu.Unlock()
 	t.spare(gone)
 	for _, g := range gone {
-		if p, ok := t.path(g.Key); ok && t.nodes[p] == nil {
+		if p, ok := t.path(g.Key); ok && t.nodes.at(p) == nil {
 			t.record(p, nil)
 		}
 	}
@@ -244,7 +247,7 @@ func (t *Tree) spare(list []transfer.ObjectRef) {
 // record notes our own change of a path. The caller holds t.mu.
 func (t *Tree) record(p string, o *s3.Object) {
 	now := time.Now()
-	t.changes[p] = change{now, o}
+	t.changes.set(p, change{now, o})
 	if o != nil {
 		delete(t.doomed, t.key(p)) // it took the place of what was to be deleted
 		t.opts.Attrs.Wrote(*o)
@@ -254,16 +257,11 @@ func (t *Tree) record(p string, o *s3.Object) {
 		return
 	}
 	t.swept = now
-	for q, c := range t.changes { // every listing that could need it has ended
+	t.changes.below("", func(q string, c change) { // every listing that could need it has ended
 		if now.Sub(c.at) > 5*time.Minute {
-			delete(t.changes, q)
+			t.changes.del(q)
 		}
-	}
-	for d, l := range t.dirs {
-		if l.loading == nil && now.Sub(l.started) > t.opts.TTL+5*time.Minute {
-			delete(t.dirs, d)
-		}
-	}
+	})
 }
 
 // noteListing corrects the remembered listing. The caller holds t.mu.
@@ -273,17 +271,12 @@ func (t *Tree) noteListing(p string, o *s3.Object) {
 	if l == nil {
 		return
 	}
-	if o == nil {
-		if e, ok := l.entries[name]; ok && e.kind != KindDir {
-			delete(l.entries, name)
-			l.names = nil
-		}
-		return
-	}
-	if e, ok := l.entries[name]; !ok || e.kind != KindDir {
-		if !ok {
-			l.names = nil
-		}
-		l.entries[name] = entry{kind: sizeKind(o), object: *o}
+	e, ok := l.entries[name]
+	switch {
+	case ok && e.kind == KindDir:
+	case o == nil:
+		delete(l.entries, name)
+	default:
+		l.put(name, entry{kind: sizeKind(o), object: *o})
 	}
 }

@@ -1,0 +1,268 @@
+package names
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer"
+)
+
+const (
+	// pageSize is how many keys one request lists.
+	pageSize = 1000
+	// pagesAhead is how many pages are asked for ahead of what was given out.
+	pagesAhead = 2
+	// maxListed is about how many entries are kept; those that were listed longest ago go.
+	maxListed = 200_000
+)
+
+// maxLink is the longest target of a symbolic link (PATH_MAX).
+const maxLink = 4096
+
+// ScratchPrefix begins the names of objects by which mounts find out what a store can.
+// They are there for a moment, and never shown.
+const ScratchPrefix = ".s3mount-probe-"
+
+// listing is what a directory holds, as the bucket said, with our own changes since laid
+// over it. Its pages come one after the other while somebody wants them: from requests of
+// its own, or from those of a walk. Guarded by Tree.mu.
+type listing struct {
+	dir     string
+	started time.Time // when its first request was sent
+	heard   time.Time // when its latest one was: the listing is believed for the TTL from then
+	entries map[string]entry
+	order   []string // names as they came, in the order of their keys; see entry.at
+
+	complete bool       // all pages are here
+	marker   *s3.Object // the directory's own object; nil: there is none
+	token    string     // of the next page
+	pages    int        // that are here
+	want     int        // that somebody wants
+	loading  bool
+	news     chan struct{} // closed when the next page is here, or err
+	err      error
+
+	from *walk    // that filled it; nil: it has its own pages
+	fed  bool     // the walk fills it still
+	page int      // of the walk, in which it ended
+	idle int      // pages of the walk in which there was nothing for it
+	next *listing // of the directory behind it in the walk
+
+	steps   int       // subdirectories that were read in turn
+	stepped time.Time // when the latest was
+	last    int       // which that is, as entry.at
+
+	asked int // HEADs that somebody waited for
+	ahead int // index in order up to which HEADs were sent ahead
+}
+
+type entry struct {
+	kind   Kind
+	object s3.Object // of a directory: its marker, when it is known
+	at     int       // index in listing.order
+	known  bool      // of a directory: somebody asked for its marker
+}
+
+func newListing(dir string) *listing {
+	now := time.Now()
+	return &listing{dir: dir, started: now, heard: now, entries: map[string]entry{}, last: -1, news: make(chan struct{})}
+}
+
+// put adds or replaces an entry, which keeps its place.
+func (l *listing) put(name string, e entry) {
+	if old, ok := l.entries[name]; ok {
+		e.at = old.at
+	} else {
+		e.at = len(l.order)
+		l.order = append(l.order, name)
+	}
+	l.entries[name] = e
+}
+
+// name is the entry at an index of order; false when it has gone.
+func (l *listing) name(i int) (string, entry, bool) {
+	e, ok := l.entries[l.order[i]]
+	return l.order[i], e, ok && e.at == i
+}
+
+// putDir adds a directory. An object of the same name is shown under another one.
+func (l *listing) putDir(name string) {
+	if e, ok := l.entries[name]; ok && e.kind != KindDir {
+		l.put(name+fileTwin, e)
+	} else if ok {
+		return
+	}
+	l.put(name, entry{kind: KindDir})
+}
+
+// tell wakes those who wait for more.
+func (l *listing) tell() {
+	close(l.news)
+	l.news = make(chan struct{})
+}
+
+// sizeKind is the kind that a listing tells: a small object may be a link.
+func sizeKind(o *s3.Object) Kind {
+	if o.Size > 0 && o.Size < maxLink && !o.HasProps {
+		return KindUnknown
+	}
+	if o.HasProps {
+		m := transfer.ReadMeta(o, transfer.Meta{Mode: transfer.ModeFile})
+		return kindOf(m.Mode)
+	}
+	return KindFile
+}
+
+// believed tells whether lookups are answered by the listing, as far as it goes. The
+// caller holds t.mu.
+func (t *Tree) believed(l *listing) bool {
+	return l != nil && l.err == nil && (l.pages == 0 && (l.loading || l.fed) || time.Since(l.heard) < t.opts.TTL)
+}
+
+// listingOf is the listing of a directory that is believed: the one that is here, or
+// that comes with a walk, or else its own. The caller holds t.mu.
+func (t *Tree) listingOf(dir string) *listing {
+	if l := t.dirs[dir]; t.believed(l) {
+		return l
+	}
+	t.tidy()
+	l := newListing(dir)
+	if old := t.dirs[dir]; old != nil {
+		l.steps, l.stepped = old.steps, old.stepped
+	}
+	if w := t.walkOver(dir); w != nil {
+		l.from, l.fed = w, true
+		w.expected[dir] = l
+	}
+	t.dirs[dir] = l
+	return l
+}
+
+// demand asks for the pages of a listing up to a number. The caller holds t.mu.
+func (t *Tree) demand(l *listing, pages int) {
+	l.want = max(l.want, pages)
+	switch {
+	case l.from != nil && l.fed:
+		t.demandWalk(l.from, l.from.pages+1)
+	case !l.loading && !l.complete && l.err == nil && l.pages < l.want:
+		l.loading = true
+		go t.load(l)
+	}
+}
+
+// listed returns a listing of the directory that is believed; it may hold the first page
+// only. One request serves all who ask at the same time.
+func (t *Tree) listed(ctx context.Context, dir string) (*listing, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.listingOf(dir)
+	for l.pages == 0 && !l.complete && l.err == nil {
+		t.demand(l, 1)
+		if err := t.await(ctx, l.news); err != nil {
+			return nil, err
+		}
+	}
+	return l, l.err
+}
+
+// await lets go of t.mu until the channel is closed.
+func (t *Tree) await(ctx context.Context, news <-chan struct{}) error {
+	t.mu.Unlock()
+	defer t.mu.Lock()
+	select {
+	case <-news:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// load fetches the next page of a listing.
+func (t *Tree) load(l *listing) {
+	asked := time.Now()
+	page, err := t.bucket.List(context.Background(), t.dirKey(l.dir), "/", "", l.token, pageSize)
+	t.opts.Attrs.Recall(page.Objects)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.loading = false
+	if l.err = err; err == nil {
+		l.heard = asked
+		if l.pages++; l.pages == 1 {
+			l.started = asked
+		}
+		t.addPage(l, page, asked)
+		l.token, l.complete = page.Next, page.Next == ""
+	}
+	l.tell()
+	t.demand(l, 0)
+}
+
+// addPage takes one page of a listing, in the order of the keys. The caller holds t.mu.
+func (t *Tree) addPage(l *listing, page s3.Page, asked time.Time) {
+	prefix := t.dirKey(l.dir)
+	dirs := page.Prefixes
+	add := func() {
+		l.putDir(t.long.show(strings.TrimSuffix(dirs[0][len(prefix):], "/")))
+		dirs = dirs[1:]
+	}
+	for _, o := range page.Objects {
+		for len(dirs) > 0 && dirs[0] < o.Key {
+			add()
+		}
+		t.addObject(l, o.Key[len(prefix):], o, asked)
+	}
+	for len(dirs) > 0 {
+		add()
+	}
+}
+
+// addObject takes an object that was listed in a directory; rest is its key below that.
+// What we did to it since we asked goes first. The caller holds t.mu.
+func (t *Tree) addObject(l *listing, rest string, o s3.Object, asked time.Time) {
+	if rest == "" {
+		l.marker = &o
+		return
+	}
+	if strings.HasPrefix(rest, ScratchPrefix) {
+		return
+	}
+	name := t.long.show(rest)
+	if e, ok := l.entries[name]; ok && e.kind == KindDir {
+		name += fileTwin
+	}
+	if c, ok := t.changes.get(join(l.dir, name)); ok && c.at.After(asked) {
+		if c.object == nil {
+			return
+		}
+		o = *c.object
+	}
+	l.put(name, entry{kind: sizeKind(&o), object: o})
+}
+
+// tidy drops listings that nobody believes any more, and the oldest when there are too
+// many. The caller holds t.mu.
+func (t *Tree) tidy() {
+	now := time.Now()
+	if now.Sub(t.tidied) < time.Second {
+		return
+	}
+	t.tidied = now
+	total := 0
+	for _, l := range t.dirs {
+		total += len(l.entries)
+	}
+	keep := t.opts.TTL + 30*time.Second // their steps tell a walk
+	for ; ; keep /= 2 {
+		for dir, l := range t.dirs {
+			if !l.loading && !(l.fed && l.pages == 0) && now.Sub(l.heard) >= keep {
+				total -= len(l.entries)
+				delete(t.dirs, dir)
+			}
+		}
+		if total <= maxListed || keep < time.Millisecond {
+			return
+		}
+	}
+}

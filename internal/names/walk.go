@@ -1,0 +1,316 @@
+package names
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"s3mount/internal/s3"
+)
+
+const (
+	// walkAhead is how many pages of a walk are asked for ahead of the directory that was
+	// read last.
+	walkAhead = 2
+	// walkPatience is how many pages of a walk a directory waits for that have nothing for
+	// it, before it is listed by itself.
+	walkPatience = 2
+	// maxWalks is how many go on at the same time.
+	maxWalks = 8
+	// sameWalk is the longest time between two directories of a walk.
+	sameWalk = 10 * time.Second
+	// nearby is how far a listing is searched for directories between two that were read.
+	nearby = 2000
+)
+
+// walk is a subtree that somebody goes through (find, rsync, ls -R), listed without a
+// delimiter: one request brings many directories. The pages fill the listings of the
+// directories in the order of the keys. Guarded by Tree.mu.
+type walk struct {
+	top    string // the directory whose subtree it is; its own listing is not filled
+	prefix string // of its keys
+	after  string // key behind which it began
+	seen   string // latest key
+	heard  time.Time
+	token  string
+	pages  int
+	want   int
+
+	loading, over bool
+
+	open     []opened            // the directories of the latest key, outermost first
+	expected map[string]*listing // of directories that it has not reached, and somebody wants
+	latest   *listing            // of the directory that began last
+}
+
+// opened is a directory that a walk is in.
+type opened struct {
+	*listing
+	prefix string // of the keys in it
+}
+
+// stepped notes that a directory is about to be read. Who reads the subdirectories of one
+// directory in turn is taken to walk it. The caller holds t.mu.
+func (t *Tree) stepped(dir string) {
+	if dir == "" {
+		return
+	}
+	top, name := parent(dir)
+	l := t.dirs[top]
+	if l == nil {
+		return
+	}
+	e, ok := l.entries[name]
+	if !ok || e.kind != KindDir || e.at == l.last {
+		return
+	}
+	if time.Since(l.stepped) > sameWalk {
+		l.steps, l.last = 0, -1
+	}
+	l.steps++
+	l.stepped = time.Now()
+	walking := l.steps >= 3 || l.last >= 0 && l.adjacent(l.last, e.at)
+	l.last = e.at
+	if !walking || t.walkOver(dir) != nil {
+		return
+	}
+	after := t.key(dir)
+	if here := t.dirs[dir]; t.believed(here) {
+		if here.from != nil && !here.from.over {
+			return
+		}
+		after += "0" // what follows the slash: no key below dir comes behind it
+	}
+	if len(t.walks) >= maxWalks {
+		for _, w := range t.walks {
+			t.endWalk(w)
+			break
+		}
+	}
+	if w := t.walks[top]; w != nil {
+		t.endWalk(w)
+	}
+	t.walks[top] = &walk{top: top, prefix: t.dirKey(top), after: after, heard: time.Now(), expected: map[string]*listing{}}
+}
+
+// adjacent tells whether no directory lies between two of them.
+func (l *listing) adjacent(from, to int) bool {
+	if to < from || to-from > nearby {
+		return false
+	}
+	for i := from + 1; i < to; i++ {
+		if _, e, ok := l.name(i); ok && e.kind == KindDir {
+			return false
+		}
+	}
+	return true
+}
+
+// walkOver is the walk that will come to a directory; nil when none does. The caller
+// holds t.mu.
+func (t *Tree) walkOver(dir string) *walk {
+	for top := dir; top != ""; {
+		top, _ = parent(top)
+		w := t.walks[top]
+		if w == nil {
+			continue
+		}
+		if key := t.dirKey(dir); !w.over && key > w.seen && key > w.after && time.Since(w.heard) < t.opts.TTL {
+			return w
+		}
+	}
+	return nil
+}
+
+// demandWalk asks for the pages of a walk up to a number. The caller holds t.mu.
+func (t *Tree) demandWalk(w *walk, pages int) {
+	w.want = max(w.want, pages)
+	if !w.loading && !w.over && w.pages < w.want {
+		w.loading = true
+		go t.loadWalk(w)
+	}
+}
+
+// readOn notes that a listing is being read: when a walk filled it, the walk goes on.
+// The caller holds t.mu.
+func (t *Tree) readOn(l *listing) {
+	if l.from != nil && !l.fed {
+		t.demandWalk(l.from, l.page+walkAhead)
+	}
+}
+
+func (t *Tree) loadWalk(w *walk) {
+	after := w.after
+	if w.token != "" {
+		after = ""
+	}
+	asked := time.Now()
+	page, err := t.bucket.List(context.Background(), w.prefix, "", after, w.token, pageSize)
+	t.opts.Attrs.Recall(page.Objects)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w.loading = false
+	if w.over {
+		return
+	}
+	if err != nil { // each directory asks by itself, and hears why
+		t.endWalk(w)
+		return
+	}
+	w.pages++
+	w.heard, w.token = asked, page.Next
+	fed := map[*listing]bool{}
+	for _, o := range page.Objects {
+		t.addWalked(w, o, asked, fed)
+	}
+	if page.Next == "" {
+		t.leave(w, 0)
+		t.passed(w, true)
+		t.endWalk(w)
+	} else {
+		t.passed(w, false)
+		t.grumble(w, fed)
+	}
+	for l := range fed {
+		l.tell()
+	}
+	t.demandWalk(w, 0)
+}
+
+// addWalked puts an object into the listing of its directory. The caller holds t.mu.
+func (t *Tree) addWalked(w *walk, o s3.Object, asked time.Time, fed map[*listing]bool) {
+	w.seen = o.Key
+	depth := len(w.open)
+	for depth > 0 && !strings.HasPrefix(o.Key, w.open[depth-1].prefix) {
+		depth--
+	}
+	t.leave(w, depth)
+	dir, prefix := w.top, w.prefix
+	if depth > 0 {
+		dir, prefix = w.open[depth-1].dir, w.open[depth-1].prefix
+	}
+	rest := o.Key[len(prefix):]
+	for {
+		component, below, ok := strings.Cut(rest, "/")
+		if !ok {
+			break
+		}
+		name := t.long.show(component)
+		dir, prefix, rest = join(dir, name), prefix+component+"/", below
+		t.enter(w, dir, prefix, asked, fed)
+	}
+	if len(w.open) == 0 {
+		return // an object of the top
+	}
+	if l := w.open[len(w.open)-1]; l.fed {
+		t.addObject(l.listing, rest, o, asked)
+		t.feed(l.listing, asked, fed)
+	}
+}
+
+// feed notes that a page of a walk has something for a listing.
+func (t *Tree) feed(l *listing, asked time.Time, fed map[*listing]bool) {
+	if !fed[l] {
+		fed[l] = true
+		l.heard = asked
+		l.pages, l.idle = l.pages+1, 0
+	}
+}
+
+// enter begins the listing of a directory that a walk has come to. One that is believed
+// already stays, and this one is not seen.
+func (t *Tree) enter(w *walk, dir, prefix string, asked time.Time, fed map[*listing]bool) {
+	l := w.expected[dir]
+	if l == nil {
+		l = newListing(dir)
+		l.from, l.fed = w, true
+		if !t.believed(t.dirs[dir]) {
+			t.dirs[dir] = l
+		}
+	}
+	delete(w.expected, dir)
+	l.started = asked
+	if n := len(w.open); n > 0 && w.open[n-1].fed {
+		_, name := parent(dir)
+		w.open[n-1].putDir(name)
+		t.feed(w.open[n-1].listing, asked, fed)
+	}
+	if w.latest != nil {
+		w.latest.next = l
+	}
+	w.latest = l
+	w.open = append(w.open, opened{l, prefix})
+	t.feed(l, asked, fed)
+}
+
+// leave completes the listings of the directories that a walk has left.
+func (t *Tree) leave(w *walk, depth int) {
+	for _, l := range w.open[depth:] {
+		if l.fed {
+			l.fed, l.complete, l.page = false, true, w.pages
+			l.tell()
+		}
+	}
+	w.open = w.open[:depth]
+}
+
+// passed completes those that are empty: the walk is behind them, or over.
+// The caller holds t.mu.
+func (t *Tree) passed(w *walk, all bool) {
+	for dir, l := range w.expected {
+		if all || t.dirKey(dir) < w.seen {
+			delete(w.expected, dir)
+			l.fed, l.complete, l.page, l.pages, l.heard = false, true, w.pages, 1, w.heard
+			l.tell()
+		}
+	}
+}
+
+// grumble goes on while somebody waits, and ends a walk that lets somebody wait: the
+// objects between may be many, and nobody asked for them. The caller holds t.mu.
+func (t *Tree) grumble(w *walk, fed map[*listing]bool) {
+	waiting := make([]*listing, 0, len(w.open)+len(w.expected))
+	for _, l := range w.open {
+		waiting = append(waiting, l.listing)
+	}
+	for _, l := range w.expected {
+		waiting = append(waiting, l)
+	}
+	for _, l := range waiting {
+		if !l.fed || fed[l] || l.want <= l.pages {
+			continue
+		}
+		if l.idle++; l.idle >= walkPatience {
+			t.endWalk(w)
+			return
+		}
+		t.demandWalk(w, w.pages+1)
+	}
+}
+
+// endWalk ends a walk. What it was still filling gets pages of its own. The caller holds
+// t.mu.
+func (t *Tree) endWalk(w *walk) {
+	w.over = true
+	if t.walks[w.top] == w {
+		delete(t.walks, w.top)
+	}
+	own := func(l *listing) {
+		if !l.fed {
+			return
+		}
+		waiting := l.want > l.pages
+		l.fed, l.from, l.token, l.pages, l.want = false, nil, "", 0, 0
+		if waiting {
+			t.demand(l, 1)
+		}
+		l.tell()
+	}
+	for _, l := range w.open {
+		own(l.listing)
+	}
+	for _, l := range w.expected {
+		own(l)
+	}
+	w.open, w.expected = nil, map[string]*listing{}
+}

@@ -1,0 +1,198 @@
+package names
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"s3mount/internal/s3/s3test"
+)
+
+// find is `find -ls`: each directory is asked for, then read with the attributes of its
+// entries, then those below it. It returns how many names it saw.
+func (g *treeRig) find(dir *Node, name string, visit func(n *Node, a Attr)) int {
+	g.t.Helper()
+	s, err := g.tree.OpenDir(g.ctx, dir)
+	g.ok(err)
+	var names []string
+	for {
+		e, ok, err := s.Next(g.ctx)
+		g.ok(err)
+		if !ok {
+			break
+		}
+		_, err = s.Lookup(g.ctx, e.Name) // READDIRPLUS
+		g.ok(err)
+		names = append(names, e.Name)
+	}
+	s.Close()
+	seen := len(names)
+	for _, name := range names {
+		n, err := g.tree.Lookup(g.ctx, dir, name)
+		g.ok(err)
+		a, err := n.Attr(g.ctx)
+		g.ok(err)
+		if visit != nil {
+			visit(n, a)
+		}
+		if n.Kind() == KindDir {
+			seen += g.find(n, name, visit)
+		}
+	}
+	return seen
+}
+
+// trips runs f and returns how many round trips it took, one after the other.
+func (g *treeRig) trips(f func()) float64 {
+	g.server.ClearRequests()
+	began := time.Now()
+	f()
+	return float64(time.Since(began)) / float64(firstTrip)
+}
+
+func (g *treeRig) counts() string {
+	return fmt.Sprintf("%d LISTs, %d HEADs", g.server.Count("ListObjectsV2"), g.server.Count("HeadObject"))
+}
+
+// connect opens connections, so that only requests are counted.
+func (g *treeRig) connect() {
+	done := make(chan struct{})
+	for range headParallel {
+		go func() {
+			g.tree.bucket.Head(g.ctx, "nothing")
+			done <- struct{}{}
+		}()
+	}
+	for range headParallel {
+		<-done
+	}
+}
+
+// TestWalkInRoundTrips holds what a walk over a tree costs, against a listing of the
+// bucket without a delimiter.
+func TestWalkInRoundTrips(t *testing.T) {
+	const dirs, files = 100, 100
+	const raw = dirs * files / pageSize
+	treeSim(t, "p/", func(t *testing.T, g *treeRig) {
+		g.server.SetLink(s3test.Link{RTT: firstTrip})
+		for d := range dirs {
+			for f := range files {
+				g.server.PutObject(fmt.Sprintf("p/top/d%03d/f%03d", d, f), []byte("small"), meta(0o600, "1500000000.5"))
+			}
+		}
+		time.Sleep(time.Minute)
+		check := func(what string, want float64) {
+			t.Helper()
+			n := 0
+			took := g.trips(func() { n = g.find(g.at("top"), "", nil) })
+			t.Logf("%s: %.1f round trips, %s", what, took, g.counts())
+			if n != dirs*files+dirs {
+				t.Errorf("%s: %d names", what, n)
+			}
+			if took > want {
+				t.Errorf("%s: %.1f round trips, want %.1f; %s", what, took, want, g.counts())
+			}
+		}
+		g.tree.opts.ListedTimes = true
+		g.connect()
+		check("times of the listing", 1.5*raw)
+		g.tree.opts.ListedTimes = false
+		g.remount()
+		check("never seen", 1.3*(raw+dirs*files/64))
+		g.remount()
+		check("seen before", 1.5*raw)
+		if n := g.server.Count("HeadObject"); n != 0 {
+			t.Errorf("%d HEADs for what was seen before", n)
+		}
+	})
+}
+
+// TestLargeDirectoryInRoundTrips does so for one directory.
+func TestLargeDirectoryInRoundTrips(t *testing.T) {
+	const files = 10_000
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		g.server.SetLink(s3test.Link{RTT: firstTrip})
+		for f := range files {
+			g.server.PutObject(fmt.Sprintf("top/f%05d", f), []byte("small"), nil)
+		}
+		time.Sleep(time.Minute)
+		g.tree.opts.ListedTimes = true
+		g.connect()
+		n := 0
+		took := g.trips(func() { n = g.find(g.at("top"), "", nil) })
+		if want := 1.3 * files / pageSize; n != files || took > want {
+			t.Errorf("%d names in %.1f round trips, want %.1f; %s", n, took, want, g.counts())
+		}
+	})
+}
+
+// A walk shows what listings of single directories show, whatever the keys are.
+func TestWalkShowsTheSame(t *testing.T) {
+	keys := []string{
+		"a/", "a/1", "a/x/1", "a-b/1", "a.c", "a//b", "b/..", "b/x", "b/x/y", "c/", "c/c/c/c", "d/1", "e/%", "e/x%file", "e/x/", "f", "f/f",
+		"g/" + strings.Repeat("l", 300), "h/h/1", "h/h-/1", "h/h/h/1", "i/1", "j/j",
+	}
+	for d := range 30 { // pages end anywhere
+		for f := range 100 {
+			keys = append(keys, fmt.Sprintf("k%02d/%03d", d, f))
+		}
+	}
+	shown := func(flat bool) (all string) {
+		treeSim(t, "", func(t *testing.T, g *treeRig) {
+			for _, k := range keys {
+				g.server.PutPattern(k, 5000)
+			}
+			time.Sleep(time.Minute)
+			g.server.ClearRequests()
+			var out []string
+			visit := func(n *Node, a Attr) {
+				out = append(out, fmt.Sprintf("%s %v %d", n.Path(), a.Kind, a.Size))
+				if !flat {
+					g.tree.mu.Lock()
+					for _, l := range g.tree.dirs {
+						l.steps, l.last = 0, -1
+					}
+					g.tree.mu.Unlock()
+				}
+			}
+			g.find(g.tree.Root(), "", visit)
+			all = strings.Join(out, "\n")
+			if n := g.server.Count("ListObjectsV2"); flat && n > 30 {
+				t.Errorf("%d LISTs: the walk was not recognised", n)
+			}
+		})
+		return all
+	}
+	one, each := shown(true), shown(false)
+	if one != each {
+		t.Errorf("in a walk:\n%s\none by one:\n%s", one, each)
+	}
+}
+
+// A walk over directories with much below them, that goes not into it, is not slower
+// than without.
+func TestWalkThatStaysAbove(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		g.server.SetLink(s3test.Link{RTT: firstTrip})
+		for d := range 10 {
+			for f := range 3000 {
+				g.server.PutPattern(fmt.Sprintf("d%d/deep/%04d", d, f), 5000)
+			}
+			g.server.PutPattern(fmt.Sprintf("d%d/z", d), 5000)
+		}
+		time.Sleep(time.Minute)
+		g.tree.opts.ListedTimes = true
+		g.connect()
+		took := g.trips(func() {
+			for d := range 10 {
+				if got := g.ls(fmt.Sprint("d", d)); got != "deep/ z" {
+					t.Errorf("d%d lists %q", d, got)
+				}
+			}
+		})
+		if lists := g.server.Count("ListObjectsV2"); took > 40 || lists > 45 {
+			t.Errorf("%.1f round trips, %s", took, g.counts())
+		}
+	})
+}
