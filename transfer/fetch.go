@@ -290,7 +290,7 @@ func (f *Fetcher) dropIdle(age time.Duration) {
 
 // fetchCounters is what Stats reads.
 type fetchCounters struct {
-	requests, fetched, loaded, asked, reads, hits, retries atomic.Int64
+	requests, fetched, loaded, asked, reads, hits, retries, hedges atomic.Int64
 }
 
 // FetchStats counts since the start of the mount.
@@ -302,6 +302,7 @@ type FetchStats struct {
 	Reads    int64 // reads
 	Hits     int64 // reads that found all their bytes there
 	Retries  int64 // requests sent again after an error or a stall
+	Hedges   int64 // requests sent beside one whose answer was late
 
 	Live, Refs, Flights int // blocks, references, requests now; zero after Close
 }
@@ -312,7 +313,7 @@ func (f *Fetcher) Stats() FetchStats {
 	return FetchStats{
 		Requests: f.stats.requests.Load(), Fetched: f.stats.fetched.Load(), Loaded: f.stats.loaded.Load(),
 		Asked: f.stats.asked.Load(), Reads: f.stats.reads.Load(), Hits: f.stats.hits.Load(),
-		Retries: f.stats.retries.Load(),
-		Live:    g.Live, Refs: g.Refs, Flights: g.Flights,
+		Retries: f.stats.retries.Load(), Hedges: f.stats.hedges.Load(),
+		Live: g.Live, Refs: g.Refs, Flights: g.Flights,
 	}
 }

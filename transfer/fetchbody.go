@@ -16,6 +16,10 @@ const (
 	// its body may bring nothing.
 	fetchHeaderPatience = 10 * time.Second
 	fetchBodyPatience   = 5 * time.Second
+	// fetchLeastPatience is how long a reader waits for an answer at least before another
+	// request is sent, and fetchLeastStall for the next bytes of a body.
+	fetchLeastPatience = 500 * time.Millisecond
+	fetchLeastStall    = time.Second
 	// fetchPatience is how long a range is tried again while nothing comes, counted
 	// from the last byte, or from when a reader began to wait for it.
 	fetchPatience = 60 * time.Second
@@ -40,14 +44,14 @@ type fetchTarget interface {
 // pull brings what is missing in a target, in as many requests as it takes. wanted is
 // when somebody began to wait for it.
 func (f *Fetcher) pull(ctx context.Context, r *Remote, to fetchTarget, wanted func() time.Time) error {
-	last := time.Now() // of the last byte
+	last, stalls := time.Now(), 0 // of the last byte; since then
 	for try := 0; ; try++ {
 		off, n := to.Range()
 		if n == 0 {
 			return nil
 		}
 		o := r.Object()
-		got, err := f.request(ctx, o, off, n, to)
+		got, err := f.request(ctx, &rangeAsk{o, off, n, wanted, stalls}, to)
 		if err == nil {
 			continue // a short body: the next request tells
 		}
@@ -55,7 +59,7 @@ func (f *Fetcher) pull(ctx context.Context, r *Remote, to fetchTarget, wanted fu
 			return ctx.Err()
 		}
 		if got > 0 {
-			last, try = time.Now(), 0
+			last, try, stalls = time.Now(), 0, 0
 		}
 		if r.moved(o) && try < 10 {
 			continue
@@ -72,6 +76,10 @@ func (f *Fetcher) pull(ctx context.Context, r *Remote, to fetchTarget, wanted fu
 		}
 		f.stats.retries.Add(1)
 		f.opts.Log.Debug("range request is sent again", "key", o.Key, "offset", off, "try", try, "error", err)
+		if errors.Is(err, errFetchStalled) {
+			stalls++
+			continue // it has waited long enough
+		}
 		if got >= fetchProgress {
 			continue
 		}
@@ -81,42 +89,41 @@ func (f *Fetcher) pull(ctx context.Context, r *Remote, to fetchTarget, wanted fu
 	}
 }
 
-// request sends one GET and moves its body into the target. It returns how many
-// bytes came.
-func (f *Fetcher) request(ctx context.Context, o s3.Object, off, n int64, to fetchTarget) (int64, error) {
+// rangeAsk is a range of an object that is asked for.
+type rangeAsk struct {
+	object s3.Object
+	off, n int64
+	wanted func() time.Time // when somebody began to wait for it; zero: nobody
+	stalls int              // requests before it that brought nothing
+}
+
+// request sends a GET and moves its body into the target. It returns how many bytes came.
+func (f *Fetcher) request(ctx context.Context, ask *rangeAsk, to fetchTarget) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(fetchHeaderPatience, func() { cancel(errFetchStalled) })
-	defer watch.Stop()
-
-	f.stats.requests.Add(1)
-	sent := time.Now()
-	body, answer, err := f.opts.Bucket.GetRange(ctx, o.Key, o.ETag, o.VersionID, off, n)
+	body, err := f.answer(ctx, ask)
 	if err != nil {
 		return 0, fetchCause(ctx, err)
 	}
 	defer body.Close()
-	f.link.answered(time.Since(sent))
-	if answer.Size != o.Size { // GetRange has compared the ETag
-		return 0, &fetchTargetError{fmt.Errorf("%w: %q has %d bytes, not %d", ErrStale, o.Key, answer.Size, o.Size)}
-	}
+	idle := f.watch(ask, cancel)
+	defer idle.timer.Stop()
 	var got int64
-	watch.Reset(fetchBodyPatience)
-	for got < n {
+	for got < ask.n {
 		p := to.Buffer()
-		if int64(len(p)) > n-got {
-			p = p[:n-got]
+		if int64(len(p)) > ask.n-got {
+			p = p[:ask.n-got]
 		}
 		k, err := body.Read(p)
 		if k > 0 {
 			got += int64(k)
-			watch.Reset(fetchBodyPatience)
+			idle.progress()
 			f.stats.fetched.Add(int64(k))
 			if err := to.Advance(k); err != nil {
 				return got, &fetchTargetError{err}
 			}
 		}
-		if err != nil && got < n {
+		if err != nil && got < ask.n {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}

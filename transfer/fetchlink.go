@@ -22,6 +22,8 @@ const (
 type fetchLink struct {
 	mu        sync.Mutex
 	roundTrip time.Duration // from request to answer: the shortest, slowly forgotten
+	usual     time.Duration // from request to answer: the mean,
+	spread    time.Duration // and how far from it answers are
 	rate      int64         // bytes a second of all requests, while some reader wanted more
 
 	began time.Time // of the measurement
@@ -37,6 +39,23 @@ func (l *fetchLink) answered(d time.Duration) {
 	} else {
 		l.roundTrip += (d - l.roundTrip) / 32
 	}
+	if l.usual == 0 {
+		l.usual, l.spread = d, d/2
+		return
+	}
+	l.spread += ((d - l.usual).Abs() - l.spread) / 4
+	l.usual += (d - l.usual) / 8
+}
+
+// Patience is how long a reader waits for an answer before another request is sent beside
+// the first: several times the usual, so that it is lost and not just late.
+func (l *fetchLink) Patience() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.usual == 0 {
+		return fetchHeaderPatience
+	}
+	return min(max(4*l.usual+8*l.spread, fetchLeastPatience), fetchHeaderPatience)
 }
 
 // RoundTrip is the usual time from request to answer; 0 while it is not known.
