@@ -467,6 +467,15 @@ var crashScenarios = map[string]func(g *crashRig){
 		g.remove(f, "k")
 		g.settle()
 	},
+	"unlink of an edit": func(g *crashRig) {
+		data := writePattern(1, 14<<20)
+		f := g.object("k", data)
+		g.open(f)
+		g.patch(f, []byte("edit"), 12<<20)
+		g.close(f, "k", patched(data, "edit", 12<<20))
+		g.remove(f, "k")
+		g.settle()
+	},
 	"unlink while open": func(g *crashRig) {
 		f := g.object("k", []byte("bytes"))
 		g.open(f)

@@ -153,11 +153,20 @@ func (e *Engine) keepTheirs(ctx context.Context, key, publication string) (*s3.O
 }
 
 // leftBehind tells whether the object is what a file of this mount left under a former
-// name, and is to be deleted anyway.
+// name, or what is being deleted, so that nobody misses it.
 func (e *Engine) leftBehind(o *s3.Object) bool {
+	left := func(m journal.Object) bool { return m.Key == o.Key && isVersion(o, m) }
+	e.mu.Lock()
+	for _, list := range e.leaving {
+		if slices.ContainsFunc(list, left) {
+			e.mu.Unlock()
+			return true
+		}
+	}
+	e.mu.Unlock()
 	for _, f := range e.dirtyFiles() {
 		f.mu.Lock()
-		ours := slices.ContainsFunc(f.moved, func(m journal.Object) bool { return m.Key == o.Key && isVersion(o, m) })
+		ours := slices.ContainsFunc(f.moved, left)
 		f.mu.Unlock()
 		if ours {
 			return true

@@ -145,7 +145,7 @@ func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err er
 			f.mu.Unlock()
 		}
 	default:
-		err = e.removeObjects(ctx, rec, key)
+		err = e.removeNow(ctx, f, rec, key)
 	}
 	if err != nil {
 		f.mu.Lock()
@@ -155,6 +155,41 @@ func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err er
 		return nil, err
 	}
 	return later, f.Drop()
+}
+
+// removeNow deletes what the bucket has of the file. Where contents wait that may
+// build on it, the journal says so first: after a crash in between, none of them must
+// look for its base.
+func (e *Engine) removeNow(ctx context.Context, f *File, rec *journal.Record, key string) error {
+	waiting := f.records()
+	if len(waiting) == 0 {
+		return e.removeObjects(ctx, rec, key)
+	}
+	rec.Seq = waiting[0].Seq // its place: what was made under a former name comes behind
+	ids := make([]string, len(waiting))
+	for i := range waiting {
+		ids[i] = waiting[i].ID
+	}
+	if err := e.apply([]journal.Record{*rec}, ids...); err != nil {
+		return err
+	}
+	if err := e.removeObjects(ctx, rec, key); err != nil {
+		return errors.Join(err, e.apply(f.records(), rec.ID)) // all is as it was
+	}
+	return e.apply(nil, rec.ID)
+}
+
+// records is what the journal has of the file's contents.
+func (f *File) records() []journal.Record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []journal.Record
+	for _, c := range f.chain {
+		if c.rec != nil {
+			out = append(out, *c.rec)
+		}
+	}
+	return out
 }
 
 // identify asks for the publication IDs of objects that are deleted much later.
@@ -271,6 +306,9 @@ func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 	var t *ticket
 	ready := make(chan struct{})
 	tries := 0
+	e.mu.Lock()
+	e.leaving[rec.ID] = rec.Delete
+	e.mu.Unlock()
 	t = e.queue.follow(before, func() {
 		<-ready
 		if u := rec.Upload; u != nil {
@@ -292,6 +330,9 @@ func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 		if err := e.apply(nil, rec.ID); err != nil {
 			e.log.Error("deleted, but the journal cannot note it", "err", err)
 		}
+		e.mu.Lock()
+		delete(e.leaving, rec.ID)
+		e.mu.Unlock()
 		if e.opts.Deleted != nil && len(rec.Delete) > 0 {
 			e.opts.Deleted(rec.Delete)
 		}
