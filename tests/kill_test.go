@@ -227,8 +227,8 @@ func (w *worker) work() {
 		default:
 			err = w.remove(name)
 		}
-		if errnoOf(err) == syscall.EISDIR && w.mount.srv.name == "minio" {
-			time.Sleep(6 * time.Second) // it listed its own directory of an object that was being deleted
+		if errno := errnoOf(err); (errno == syscall.EISDIR || errno == syscall.ENOTEMPTY) && w.mount.srv.name == "minio" {
+			time.Sleep(6 * time.Second) // it listed its own directory of an object that was being deleted; ENOTEMPTY stands for os.Rename's EEXIST
 			continue
 		}
 		if err != nil {
