@@ -19,11 +19,13 @@ type statusOf struct {
 	State     string `json:"state"`
 	FilesLeft int    `json:"files_left"`
 	BytesLeft int64  `json:"bytes_left"`
+	SpoolUsed int64  `json:"spool_used"`
 	Files     []struct {
 		Path       string     `json:"path"`
 		Key        string     `json:"key"`
 		State      string     `json:"state"`
 		Open       bool       `json:"open"`
+		Overflowed bool       `json:"overflowed"`
 		BytesTotal int64      `json:"bytes_total"`
 		BytesDone  int64      `json:"bytes_done"`
 		PartsTotal int        `json:"parts_total"`

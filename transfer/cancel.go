@@ -3,10 +3,12 @@ package transfer
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
 	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
 )
 
 var (
@@ -23,9 +25,11 @@ const askLimit = 10 * time.Second
 
 // Cancel gives up what is not published of a file: its uploads, its records and
 // its local bytes go, the bucket stays as it is. Descriptors go on reading what
-// they have; nobody can open the file any more. It returns the objects under former
-// names that were to be deleted with the publication, and stay. It fails with
-// ErrBusy or ErrPublished, and changes nothing then.
+// they have; nobody can open the file any more. A file that has overflowed can be
+// cancelled while it is written: reads and writes fail from then on, and so does the
+// close. It returns the objects under former names that were to be deleted with the
+// publication, and stay. It fails with ErrBusy or ErrPublished, and changes nothing
+// then.
 //
 // All of it is one transaction of the journal: after a crash the file is either as
 // it was, or gone. Aborting its uploads is part of that transaction, and repeated
@@ -42,6 +46,19 @@ func (e *Engine) Cancel(ctx context.Context, f *File) (kept []ObjectRef, err err
 		f.Attach()
 		return nil, ErrPublished
 	}
+	kept, err = f.giveUp()
+	if f.isCancelled() {
+		e.signalFreed() // writes that wait for room end
+		f.empty()
+		f.release()
+		e.signalFreed()
+	}
+	return kept, err
+}
+
+// giveUp is the transaction of Cancel.
+func (f *File) giveUp() (kept []ObjectRef, err error) {
+	e := f.eng
 	f.saving.Lock()
 	defer f.saving.Unlock()
 	f.mu.Lock()
@@ -67,9 +84,31 @@ func (e *Engine) Cancel(ctx context.Context, f *File) (kept []ObjectRef, err err
 	for _, id := range remove {
 		err = errors.Join(err, e.journal.NoteClosed(id))
 	}
-	f.release()
-	e.signalFreed()
 	return kept, err
+}
+
+// empty gives back the disk room of what is still being written: its descriptors may
+// stay open for long.
+func (f *File) empty() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.writers == 0 {
+		return
+	}
+	for _, c := range slices.Clone(f.chain) {
+		for c.inflight > 0 || c.spooling {
+			f.cond.Wait()
+		}
+		if c.spool == nil {
+			continue
+		}
+		f.overflows++
+		c.ext.Set(0, c.ext.Size(), plan.Sent)
+		if err := errors.Join(c.spool.Truncate(0), c.spool.Remove()); err != nil {
+			f.eng.log.Warn("cannot free spool room", "err", err)
+		}
+		c.spool.Unreserve(math.MaxInt64)
+	}
 }
 
 // cancellable tells whether there is something to cancel. The caller holds f.mu.
@@ -77,8 +116,8 @@ func (f *File) cancellable() error {
 	switch {
 	case f.key == "" || len(f.chain) == 0:
 		return ErrPublished
-	case f.writers > 0:
-		return ErrBusy
+	case f.writers > 0 && !slices.ContainsFunc(f.chain, func(c *content) bool { return c.overflowed }):
+		return ErrBusy // it is safe with its close, and can be cancelled then
 	}
 	return nil
 }

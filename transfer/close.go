@@ -300,6 +300,10 @@ func (f *File) Sync(ctx context.Context) error {
 // limit (0: none) it fails, and the publication goes on.
 func (f *File) publishNow(ctx context.Context, limit time.Duration) error {
 	f.mu.Lock()
+	if f.cancelled && f.writers > 0 {
+		f.mu.Unlock()
+		return ErrCancelled
+	}
 	if len(f.chain) == 0 || f.key == "" {
 		f.mu.Unlock()
 		return nil

@@ -43,6 +43,9 @@ func (e *Engine) reserve(ctx context.Context, f *File, s *journal.File, n int64)
 		if err == nil || !errors.Is(err, ErrSpoolFull) {
 			return err
 		}
+		if f.isCancelled() {
+			return ErrCancelled
+		}
 		if e.evictLocal() || e.overflow(f) {
 			continue
 		}
@@ -204,6 +207,12 @@ func (f *File) letGo(c *content) bool {
 // left tells whether bytes of [off, off+n) have left the spool. The caller holds
 // File.mu.
 func (c *content) left(off, n int64) bool { return c.overflowed && c.ext.Has(off, n, plan.Sent) }
+
+func (f *File) isCancelled() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cancelled
+}
 
 // overflowing tells whether the newest content is not safe here.
 func (f *File) overflowing() bool {

@@ -171,3 +171,113 @@ func TestFlushedFileStaysHere(t *testing.T) {
 		g.idle()
 	})
 }
+
+// TestCancelWhileOverflowing: the writer gets an error, and nothing of the file stays,
+// though it is still open.
+func TestCancelWhileOverflowing(t *testing.T) {
+	for _, blocked := range []bool{false, true} {
+		for _, crash := range []bool{false, true} {
+			writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+				f := g.create("big")
+				g.write(f, writePattern(1, 20<<20), 0)
+				if _, err := g.engine.Cancel(context.Background(), f); !errors.Is(err, ErrBusy) {
+					t.Fatalf("cancel of what its close makes safe: %v", err)
+				}
+				g.overflow(f, writePattern(1, 100<<20))
+				if st := g.engine.Status("big"); len(st) != 1 || !st[0].Overflowed || !st[0].Open || st[0].State != StateWriting {
+					t.Errorf("status: %+v", st)
+				}
+				failed := make(chan error, 1)
+				if blocked {
+					g.fault("UploadPart", -1, s3test.Fault{Status: 503, Code: "SlowDown"})
+				}
+				go func() {
+					var err error
+					for off := int64(100 << 20); err == nil && blocked; off += 1 << 20 {
+						_, err = f.WriteAt(context.Background(), make([]byte, 1<<20), off)
+					}
+					failed <- err
+				}()
+				after(stalled / 2)
+				g.cancel(f)
+				g.server.Fault(nil)
+				if err := <-failed; blocked && !errors.Is(err, ErrCancelled) {
+					t.Errorf("the write that waits for room: %v", err)
+				}
+				g.nothingHeld()
+				if crash {
+					g.crash()
+					if len(g.found.Files)+len(g.found.Unfinished) != 0 {
+						t.Errorf("found %+v", g.found)
+					}
+				} else {
+					if _, err := f.WriteAt(context.Background(), []byte("x"), 0); !errors.Is(err, ErrCancelled) {
+						t.Errorf("write: %v", err)
+					}
+					if err := f.Truncate(context.Background(), 0); !errors.Is(err, ErrCancelled) {
+						t.Errorf("truncate: %v", err)
+					}
+					if err := f.Sync(context.Background()); !errors.Is(err, ErrCancelled) {
+						t.Errorf("fsync: %v", err)
+					}
+					if err := f.Flush(context.Background()); !errors.Is(err, ErrCancelled) {
+						t.Errorf("close: %v", err)
+					}
+					f.CloseHandle(true)
+					f.Forget()
+				}
+				g.wait()
+				g.keys()
+				g.idle()
+				g.nothingHeld()
+			})
+		}
+	}
+}
+
+// TestCancelOfACloseThatWaits for the bucket, since the file has overflowed.
+func TestCancelOfACloseThatWaits(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		f := g.create("big")
+		g.overflow(f, writePattern(1, 100<<20))
+		g.fault("UploadPart", -1, s3test.Fault{Status: 503, Code: "SlowDown"})
+		closed := make(chan error, 1)
+		go func() { closed <- f.Flush(context.Background()) }()
+		after(time.Minute)
+		if n := g.engine.Retry("big"); n != 1 {
+			t.Errorf("retry: %d files", n)
+		}
+		g.cancel(f)
+		if err := <-closed; !errors.Is(err, ErrCancelled) {
+			t.Errorf("close: %v", err)
+		}
+		f.CloseHandle(true)
+		f.Forget()
+		g.server.Fault(nil)
+		g.wait()
+		g.keys()
+		g.idle()
+		g.nothingHeld()
+	})
+}
+
+// TestRetryOfWhatIsBeingWritten sends at once the parts that wait for their next try.
+func TestRetryOfWhatIsBeingWritten(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.create("k")
+		g.fault("UploadPart", -1, s3test.Fault{Status: 503, Code: "SlowDown"})
+		data := writePattern(1, 40<<20)
+		g.write(f, data, 0)
+		after(10 * time.Minute)
+		if n := g.engine.Retry("k"); n != 1 {
+			t.Errorf("retry: %d files", n)
+		}
+		g.server.Fault(nil)
+		g.closeFile(f)
+		g.wait()
+		g.has("k", data)
+		if n := g.engine.Retry("k"); n != 0 {
+			t.Errorf("retry of what is in the bucket: %d files", n)
+		}
+	})
+}

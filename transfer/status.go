@@ -35,6 +35,8 @@ type FileStatus struct {
 	State State
 	Open  bool  // a descriptor may still write
 	Size  int64 // of the newest version, in bytes
+	// Overflowed: parts of it have left the spool, so that its close waits for the bucket.
+	Overflowed bool
 
 	// Bytes that have to be sent for it, and those of them that the bucket has
 	// acknowledged. What the server copies by itself counts for neither.
@@ -78,6 +80,7 @@ func (f *File) status() FileStatus {
 			continue // the next version has nothing of it: it will not be sent
 		}
 		c.count(&s)
+		s.Overflowed = s.Overflowed || c.overflowed
 	}
 	s.State, s.NextTry = f.state()
 	return s
@@ -293,13 +296,14 @@ func (e *Engine) Wait(ctx context.Context, top string) error {
 func (e *Engine) Retry(top string) int {
 	n := 0
 	for _, f := range e.dirtyFiles() {
+		again := false
 		f.mu.Lock()
 		if below(f.key, top) {
 			f.failures = 0
-			f.retryParts()
+			again = f.retryParts()
 		}
 		f.mu.Unlock()
-		if _, ok := f.hasten(top); ok {
+		if _, ok := f.hasten(top); ok || again {
 			n++
 		}
 	}
@@ -307,19 +311,21 @@ func (e *Engine) Retry(top string) int {
 	return n
 }
 
-// retryParts sends now what waits for its next try. The caller holds f.mu.
-func (f *File) retryParts() {
+// retryParts sends now what waits for its next try, and tells whether anything does.
+// The caller holds f.mu.
+func (f *File) retryParts() (any bool) {
 	for _, c := range f.chain {
 		if c.stream == nil {
 			continue
 		}
 		for _, p := range c.stream.parts {
 			if p.timer != nil && p.timer.Stop() {
-				p.misses = 0
+				p.misses, any = 0, true
 				p.timer.Reset(0)
 			}
 		}
 	}
+	return any
 }
 
 // hastenBelow makes everything due that waits for its turn at a key below top:

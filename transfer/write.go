@@ -28,6 +28,9 @@ func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if f.cancelled {
+		return 0, ErrCancelled
+	}
 	if c.left(off, int64(len(p))) { // since the room was reserved
 		return 0, ErrOverflowed
 	}
@@ -106,6 +109,9 @@ func (f *File) writable(ctx context.Context, off, n int64) (*content, error) {
 // openContent is the content that may be written in place; a frozen head gets one
 // on top. The caller holds f.mu.
 func (f *File) openContent() (*content, error) {
+	if f.cancelled {
+		return nil, ErrCancelled
+	}
 	f.noteWriter()
 	c := f.head()
 	if !c.frozen {
@@ -198,7 +204,7 @@ func (f *File) Clear(ctx context.Context) error {
 func (f *File) resize(size int64) error {
 	c, err := f.settled(func() (*content, error) {
 		f.noteWriter()
-		if last := f.head(); size == 0 && last.frozen {
+		if last := f.head(); size == 0 && last.frozen && !f.cancelled {
 			return f.push(&content{id: journal.NewID(), born: journal.NewID()}) // nothing of the old version stays
 		}
 		return f.openContent()

@@ -15,6 +15,7 @@ type PendingFile struct {
 	Key        string     `json:"key"`
 	State      string     `json:"state"`
 	Open       bool       `json:"open"`
+	Overflowed bool       `json:"overflowed"`
 	Size       int64      `json:"size"`
 	BytesTotal int64      `json:"bytes_total"`
 	BytesDone  int64      `json:"bytes_done"`
@@ -105,7 +106,7 @@ func (s *session) top(path string) string {
 
 func (s *session) pending(f *transfer.FileStatus) PendingFile {
 	x := PendingFile{
-		Path: s.tree.Path(f.Key), Key: f.Key, State: string(f.State), Open: f.Open, Size: f.Size,
+		Path: s.tree.Path(f.Key), Key: f.Key, State: string(f.State), Open: f.Open, Overflowed: f.Overflowed, Size: f.Size,
 		BytesTotal: f.Total, BytesDone: f.Done, PartsTotal: f.Parts, PartsDone: f.PartsDone,
 	}
 	if f.Err != nil {
@@ -123,6 +124,8 @@ func fileRemedy(err error) string {
 	switch {
 	case errors.Is(err, transfer.ErrConflict):
 		return "copy the file elsewhere, then give its edit up with: s3mount cancel PATH"
+	case errors.Is(err, transfer.ErrUploadLost):
+		return "write it again; what is left of this one goes with: s3mount cancel PATH"
 	case errors.Is(err, s3.ErrDenied):
 		return "ask the owner of the bucket for permission to write; then it goes on by itself, or at once with: s3mount retry PATH"
 	}

@@ -82,6 +82,9 @@ func partsText(f PendingFile) string {
 
 // trouble is what is wrong with a file, what to do, and when it is tried again.
 func (f *PendingFile) trouble() string {
+	if f.Error == "" && f.Overflowed {
+		return "larger than the spool: its close waits until it is in the bucket"
+	}
 	if f.Error == "" {
 		return ""
 	}

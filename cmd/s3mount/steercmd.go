@@ -49,8 +49,9 @@ func (cancelCmd) Help() string {
 is not touched. The name shows again what the bucket has: a new file disappears, an edit
 goes back to the version before, and a renamed file is back under its old name.
 
-It asks before, and needs --yes where nobody can answer. Folders and files that are open
-for writing are refused.`
+It asks before, and needs --yes where nobody can answer. Folders are refused, and files that
+are open for writing, unless they have outgrown the spool: then the program that writes gets
+an error.`
 }
 
 func (c cancelCmd) Run(ctx context.Context, std streams) error {
