@@ -71,13 +71,33 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, v
 	if !journaled {
 		return f.eng.journal.NoteOpen(head.id, key)
 	}
-	for _, c := range list {
-		if err := f.save(c, gone...); err != nil {
-			return err
-		}
+	if err := f.saveName(list, gone); err != nil {
+		return err
 	}
 	f.enqueue(f.eng.opts.Settle)
 	return nil
+}
+
+// saveName brings the contents under their new key to the journal. The transaction
+// that does it for the newest one is the rename: after a crash the file is where that
+// says. What it builds on has to be there before.
+func (f *File) saveName(list []*content, gone []string) error {
+	last := len(list) - 1
+	for _, c := range list[:last] {
+		f.mu.Lock()
+		known := c.rec != nil
+		f.mu.Unlock()
+		if known {
+			continue
+		}
+		if err := f.save(c); err != nil {
+			return err
+		}
+	}
+	if err := f.save(list[last], gone...); err != nil {
+		return err
+	}
+	return f.commit()
 }
 
 // contentsOf is the IDs of unpublished contents.
