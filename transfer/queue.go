@@ -72,6 +72,9 @@ func (q *queue) put(seq uint64, delay time.Duration, run func(), keys []string) 
 func (q *queue) touch(t *ticket, keys ...string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if t.run == nil { // done
+		return
+	}
 	t.copies = slices.DeleteFunc(t.copies, func(k string) bool { return slices.Contains(keys, k) })
 	q.join(t, keys)
 }

@@ -189,3 +189,23 @@ func TestQueueSwapOfNames(t *testing.T) {
 		g.idle()
 	})
 }
+
+// A publication that was stopped may still add a key to its ticket: nobody may have to
+// wait for that.
+func TestQueueTouchOfWhatIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		old := q.add(0, func() {}, "a")
+		synctest.Wait()
+		q.done(old)
+		q.touch(old, "b")
+		ran := false
+		var next *ticket
+		next = q.add(time.Millisecond, func() { ran = true; q.done(next) }, "b")
+		time.Sleep(time.Second)
+		if synctest.Wait(); !ran {
+			t.Error("the next operation on the key never runs")
+		}
+		q.shut()
+	})
+}
