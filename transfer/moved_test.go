@@ -1,7 +1,10 @@
 package transfer
 
 import (
+	"context"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,4 +75,73 @@ func TestLateDeletionSparesTheNextFile(t *testing.T) {
 			g.idle()
 		})
 	}
+}
+
+// hook calls do within the first request of an operation, before it is carried out.
+func (g *writeRig) hook(op, key string, do func()) {
+	var once sync.Once
+	g.server.Fault(func(r *http.Request) *s3test.Fault {
+		if s3test.Op(r) == op && r.URL.Path == "/"+s3test.Name+"/"+key {
+			once.Do(do)
+		}
+		return nil
+	})
+}
+
+// A file that is renamed between the two halves of its publication leaves nothing
+// under the name that the second half was for.
+func TestRenameBetweenCompleteAndCopy(t *testing.T) {
+	for _, op := range []string{"CompleteMultipartUpload", "CopyObject"} {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			data := writePattern(1, 24<<20)
+			f := g.create("a")
+			g.write(f, data, 0)
+			time.Sleep(time.Minute) // the upload has begun
+			g.rename(f, "b")
+			key := "a"
+			if op == "CopyObject" {
+				key = "b"
+			}
+			g.hook(op, key, func() { g.rename(f, "c") })
+			g.closeFile(f)
+			g.wait()
+			g.has("c", data)
+			g.keys("c")
+			g.idle()
+		})
+	}
+}
+
+// What is found under the old name of a file that is renamed meanwhile says nothing
+// about the new one: the object that it replaces there is no conflict.
+func TestRenameOverWhileAConflictIsSettled(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		victim := g.existing("b", []byte("victim"))
+		f := g.existing("a", []byte("old bytes"))
+		g.open(f)
+		g.write(f, []byte("new"), 0)
+		g.server.PutObject("a", []byte("of another client"), nil)
+		rename := func() {
+			o, moved := victim.Detach()
+			check(t, f.Rename("b", o, moved, victim))
+			check(t, victim.Drop())
+		}
+		check(t, f.Truncate(context.Background(), 3)) // nothing of the old version is needed
+		var once sync.Once
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if s3test.Op(r) == "CopyObject" && strings.Contains(r.URL.Path, "conflict") {
+				once.Do(rename)
+			}
+			return nil
+		})
+		g.closeFile(f)
+		g.wait()
+		g.has("b", []byte("new"))
+		g.has("a", []byte("of another client"))
+		for _, key := range g.server.Keys() {
+			if strings.HasPrefix(key, "b (conflict") {
+				t.Errorf("the file that was replaced is kept as %q", key)
+			}
+		}
+	})
 }

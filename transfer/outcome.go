@@ -119,7 +119,9 @@ func (f *File) keepBoth(ctx context.Context, c *content, key string) error {
 		return errRenewed
 	}
 	f.mu.Lock()
-	f.object = theirs // nil: deleted by the other client, ours is new
+	if f.key == key { // else it was renamed meanwhile
+		f.object = theirs // nil: deleted by the other client, ours is new
+	}
 	f.mu.Unlock()
 	return errRenewed
 }

@@ -371,12 +371,15 @@ func (f *File) rename(ctx context.Context, c *content, from string, o s3.Object,
 	c.done = &s3.Object{Key: from, ETag: o.ETag, VersionID: o.VersionID, Size: c.ext.Size()}
 	c.changes++
 	c.born = journal.NewID()
-	if from == key {
-		f.object = c.done
-		expect = f.object
-	} else {
+	switch {
+	case from != key:
 		f.moved = append(f.moved, versionOf(&o, from))
+	case f.key == key:
+		f.object, expect = c.done, c.done
+	default:
+		expect = c.done
 	}
+	f.mayBeAt(key, c.born) // it was renamed meanwhile
 	f.mu.Unlock()
 	if err := f.save(c); err != nil {
 		return o, err
