@@ -151,8 +151,9 @@ func (e *Engine) givenUp(f *File) (remove []string, aborts []journal.Record) {
 			ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Upload: &journal.Upload{Key: key, ID: id},
 		})
 	}
+	remove = slices.Clone(f.stale)
 	for _, c := range f.chain {
-		remove = append(remove, c.id)
+		remove = append(append(remove, c.folded...), c.id)
 		if s := c.stream; s != nil && s.id != "" {
 			abort(s.key, s.id)
 		}

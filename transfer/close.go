@@ -87,10 +87,13 @@ func (f *File) commit() error {
 }
 
 // save makes the content durable: its bytes, then its record. Records named in
-// remove go in the same transaction; those that build on them build on c then.
+// remove, and those of versions that were folded into it, go in the same transaction;
+// those that build on them build on c then.
 func (f *File) save(c *content, remove ...string) error {
 	f.lockQuiet(c)
 	defer f.saving.Unlock()
+	folded := len(c.folded)
+	remove = slices.Concat(remove, c.folded)
 	if f.key == "" || c.overflowed || !slices.Contains(f.chain, c) || c.rec != nil && c.durable == c.changes && len(remove) == 0 {
 		f.mu.Unlock()
 		return nil
@@ -116,7 +119,7 @@ func (f *File) save(c *content, remove ...string) error {
 		return err
 	}
 	f.mu.Lock()
-	c.durable, c.rec = at, &rec
+	c.durable, c.rec, c.folded = at, &rec, c.folded[folded:]
 	for x, r := range heirs {
 		x.rec = r
 	}

@@ -45,6 +45,7 @@ type content struct {
 
 	born   string          // publication ID
 	rec    *journal.Record // as the journal has it, nil: it has none
+	folded []string        // records that go when the next one of it is written
 	done   *s3.Object      // a completed upload of it that still lacks its name or metadata
 	copied source          // what the object was copied from
 	tried  bool            // a request that may have published it had no clear answer

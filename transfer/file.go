@@ -50,6 +50,7 @@ type File struct {
 	retired          []*content       // former versions that a read may still use
 	moved            []journal.Object // objects under former names, to delete after publication
 
+	stale              []string           // records of what is published, which the journal could not remove
 	forgotten          bool               // nobody can open it any more
 	cancelled          bool               // its publication was given up
 	publishing         *content           // on its way into the bucket

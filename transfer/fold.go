@@ -26,8 +26,9 @@ func (f *File) fold(list []*content) (*content, error) {
 		f.abandon(a)
 		f.chain = f.chain[1:]
 		f.retired = append(f.retired, a)
+		b.folded = append(append(b.folded, a.folded...), a.id)
 		f.mu.Unlock()
-		if err := f.save(b, a.id); err != nil {
+		if err := f.save(b); err != nil {
 			return nil, err
 		}
 		list = list[1:]
@@ -91,8 +92,9 @@ func (f *File) merge(a, b *content) error {
 		f.publishing = a
 	}
 	f.retired = append(f.retired, b)
+	a.folded = append(append(a.folded, b.folded...), b.id)
 	f.mu.Unlock()
-	return f.save(a, b.id)
+	return f.save(a)
 }
 
 func (f *File) copyRange(from, to *journal.File, off, n int64) error {

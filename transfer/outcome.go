@@ -218,16 +218,46 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	}
 	f.saving.Lock() // until the later versions know their base: none is saved with the old one
 	err := f.eng.apply(append(put, f.rebased(c, key, o, gone)...), c.id)
-	if err != nil {
-		f.eng.log.Error("published, but the journal cannot note it; a restart repeats the check", "key", key, "err", err)
-	}
 	f.become(c, key, o, gone)
+	if err != nil {
+		f.mu.Lock()
+		f.stale = append(append(f.stale, c.folded...), c.id)
+		f.mu.Unlock()
+		err = fmt.Errorf("it is in the bucket, but the journal cannot note it: %w", err)
+	}
 	f.saving.Unlock()
 	f.eng.keepLocal(f, c)
 	if len(put) > 0 {
-		_, err := f.eng.deleteNow(ctx, &put[0], c.copied, place)
+		_, derr := f.eng.deleteNow(ctx, &put[0], c.copied, place)
+		err = errors.Join(err, derr)
+	}
+	return err
+}
+
+// dropStale removes records of published contents that the journal could not remove
+// then. Nothing newer may be published before: after a crash the next process would
+// take what such a record says for the newest version.
+func (f *File) dropStale() error {
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.Lock()
+	stale := f.stale
+	var put []journal.Record // what builds on them
+	for _, x := range f.chain {
+		if x.rec != nil {
+			put = append(put, *x.rec)
+		}
+	}
+	f.mu.Unlock()
+	if len(stale) == 0 {
+		return nil
+	}
+	if err := f.eng.apply(put, stale...); err != nil {
 		return err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stale = nil
 	return nil
 }
 

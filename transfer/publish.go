@@ -103,6 +103,9 @@ func (f *File) source() string {
 func (f *File) publishOnce() error {
 	ctx, cancel := context.WithCancel(f.eng.ctx)
 	defer cancel()
+	if err := f.dropStale(); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	if f.lingers { // somebody waits for what is there of the copy
 		f.freeze()

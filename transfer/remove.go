@@ -79,14 +79,14 @@ func (f *File) Drop() error {
 	f.stopPublishing()
 	f.saving.Lock()
 	f.mu.Lock()
-	var ids []string
+	ids := f.stale
 	for _, c := range f.chain {
-		ids = append(ids, c.id)
+		ids = append(append(ids, c.folded...), c.id)
 		c.rec, c.sealed = nil, 0 // later writes change no record
 		f.abandon(c)
 	}
 	t := f.ticket
-	f.key, f.ticket, f.object, f.moved = "", nil, nil, nil
+	f.key, f.ticket, f.object, f.moved, f.stale = "", nil, nil, nil, nil
 	f.cond.Broadcast()
 	f.mu.Unlock()
 	var err error
