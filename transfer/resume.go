@@ -30,7 +30,8 @@ func (s *upload) journal() *journal.Upload {
 // up, and the content is sent anew.
 func (f *File) resume(ctx context.Context, c *content) error {
 	u := c.orphan
-	if u.Meta == nil || u.Pieces == nil && (c.done != nil || !c.scratch()) {
+	copies := c.done != nil || !c.scratch() // otherwise there is nothing to copy from, or not any more
+	if u.Meta == nil || copies != (u.Pieces != nil) {
 		f.eng.abort(u.Key, u.ID)
 		f.adopt(c, nil)
 		return nil

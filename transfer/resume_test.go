@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"testing"
@@ -167,5 +168,31 @@ func TestRecoveredVersionsAreSentOnce(t *testing.T) {
 			t.Errorf("%d PUTs, want 1", n)
 		}
 		g.keys("k")
+	})
+}
+
+// An edit is resumed whose base another client has replaced meanwhile, while all of its
+// bytes are held here: it is sent whole, since nothing can be copied any more.
+func TestResumeOfAnEditWhoseBaseIsGone(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		data := writePattern(1, 11<<20)
+		f := g.existing("k", bytes.Clone(data))
+		g.open(f)
+		data[10<<20]++
+		g.write(f, data[10<<20:10<<20+1], 10<<20)
+		// One copied part is never made; what the sent part borrows is lost with the crash.
+		g.failing(func(op, part string) bool { return op == "UploadPartCopy" && part == "1" })
+		g.closeFile(f)
+		after(10 * time.Second)
+		g.kill(func(dir string) {})
+		g.failing(func(op, part string) bool { return op == "HeadObject" }) // with which it begins
+		g.start()
+		g.reads(g.found.Files[0], data) // all of it is in memory then
+		g.server.PutObject("k", []byte("theirs"), nil)
+		g.server.Fault(nil)
+		g.wait()
+		g.has("k", data)
+		g.has(g.theirs(), []byte("theirs"))
+		g.idle()
 	})
 }

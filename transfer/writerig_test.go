@@ -104,6 +104,14 @@ func (g *writeRig) crash() { g.crashWith(func(dir string) {}) }
 // crashWith is crash on a machine whose disk changes something meanwhile.
 func (g *writeRig) crashWith(harm func(dir string)) {
 	g.t.Helper()
+	g.kill(harm)
+	g.server.Fault(nil)
+	g.start()
+}
+
+// kill is the first half of a crash; start has to follow.
+func (g *writeRig) kill(harm func(dir string)) {
+	g.t.Helper()
 	synctest.Wait()
 	dir := g.t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(g.dir)); err != nil {
@@ -112,8 +120,6 @@ func (g *writeRig) crashWith(harm func(dir string)) {
 	g.stop()
 	harm(dir)
 	g.dir = dir
-	g.server.Fault(nil)
-	g.start()
 }
 
 func writeMeta() Meta { return Meta{Mode: ModeFile | 0o644, MtimeNS: now()} }
