@@ -7,8 +7,9 @@ import (
 	"s3mount/transfer/plan"
 )
 
-// WriteAt writes p at off into the spool. p is not kept.
-func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+// WriteAt writes p at off into the spool. p is not kept. When it fails, n bytes were
+// written all the same.
+func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (n int, err error) {
 	end := off + int64(len(p))
 	if end > f.eng.layout.MaxSize() {
 		return 0, ErrTooBig
@@ -16,32 +17,59 @@ func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	c, err := f.writable(ctx, off, int64(len(p)))
+	c, room, err := f.writable(ctx, off, int64(len(p)))
 	if err != nil {
 		return 0, err
 	}
-	_, err = c.spool.WriteAt(p, off)
+	n, err = c.spool.WriteAt(p, off)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c.inflight--
 	f.cond.Broadcast()
-	if err != nil {
-		return 0, err
-	}
 	if f.cancelled {
 		return 0, ErrCancelled
 	}
-	if c.left(off, int64(len(p))) { // since the room was reserved
+	before := c.ext.Bytes(plan.Data)
+	left := c.left(off, int64(n)) // since the room was reserved
+	if left {
+		f.wroteAround(c, p[:n], off)
+	} else if n > 0 {
+		f.wrote(c, p[:n], off)
+	}
+	c.spool.Unreserve(room - (c.ext.Bytes(plan.Data) - before))
+	if left {
 		return 0, ErrOverflowed
 	}
+	return n, err
+}
+
+// wrote notes that the spool has p at off. The caller holds f.mu.
+func (f *File) wrote(c *content, p []byte, off int64) {
+	n := int64(len(p))
 	if size := c.ext.Size(); off > size {
 		c.sums.forget(size, off)
 	}
-	c.ext.Set(off, int64(len(p)), plan.Data)
-	f.touched(c, off, int64(len(p)))
+	c.ext.Set(off, n, plan.Data)
+	f.touched(c, off, n)
 	c.sums.add(f.eng.layoutOf(c), p, off)
 	f.advance(c)
-	return len(p), nil
+}
+
+// wroteAround is wrote of what does not lie in parts that have left the spool. The
+// caller holds f.mu.
+func (f *File) wroteAround(c *content, p []byte, off int64) {
+	for end := off + int64(len(p)); off < end; {
+		n, gone := end-off, false
+		if x := c.ext.Range(off, n); len(x) > 0 {
+			n, gone = x[0].Len, x[0].Kind == plan.Sent
+		}
+		if !gone {
+			f.wrote(c, p[:n], off)
+		} else if err := c.spool.Punch(off, n); err != nil {
+			f.eng.log.Warn("cannot free spool room", "key", f.key, "err", err)
+		}
+		p, off = p[n:], off+n
+	}
 }
 
 // touched notes that [off, off+n) changed. The caller holds f.mu.
@@ -57,19 +85,19 @@ func (f *File) touched(c *content, off, n int64) {
 	}
 }
 
-// writable returns the open content with room for n bytes at off, and counts a
-// write on its way.
-func (f *File) writable(ctx context.Context, off, n int64) (*content, error) {
+// writable returns the open content with room for n bytes at off, as much as was
+// booked for them, and counts a write on its way.
+func (f *File) writable(ctx context.Context, off, n int64) (c *content, room int64, err error) {
 	for {
 		f.mu.Lock()
 		c, err := f.openContent()
 		if err != nil {
 			f.mu.Unlock()
-			return nil, err
+			return nil, 0, err
 		}
 		if err := f.makeSpool(c); err != nil {
 			f.mu.Unlock()
-			return nil, err
+			return nil, 0, err
 		}
 		if c.frozen { // by a sync while the spool file was made
 			f.mu.Unlock()
@@ -78,31 +106,31 @@ func (f *File) writable(ctx context.Context, off, n int64) (*content, error) {
 		if off < c.sealed {
 			f.mu.Unlock()
 			if err := f.unseal(c); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			continue
 		}
 		if c.left(off, n) {
 			f.mu.Unlock()
-			return nil, ErrOverflowed
+			return nil, 0, ErrOverflowed
 		}
-		need := n
+		room := n
 		for _, x := range c.ext.Range(off, n) {
 			if x.Kind == plan.Data {
-				need -= x.Len
+				room -= x.Len
 			}
 		}
 		spool := c.spool
 		c.inflight++
 		f.mu.Unlock()
-		if err := f.eng.reserve(ctx, f, spool, need); err != nil {
+		if err := f.eng.reserve(ctx, f, spool, room); err != nil {
 			f.mu.Lock()
 			c.inflight--
 			f.cond.Broadcast()
 			f.mu.Unlock()
-			return nil, err
+			return nil, 0, err
 		}
-		return c, nil
+		return c, room, nil
 	}
 }
 
@@ -218,12 +246,14 @@ func (f *File) resize(size int64) error {
 		}
 	}
 	old, held := c.ext.Size(), c.ext.Bytes(plan.Data)
-	f.announce(c, size)
-	c.ext.Truncate(size)
 	if size < old && c.spool != nil {
 		if err := c.spool.Truncate(size); err != nil {
-			return err
+			return err // nothing has changed
 		}
+	}
+	f.announce(c, size)
+	c.ext.Truncate(size)
+	if c.spool != nil {
 		c.spool.Unreserve(held - c.ext.Bytes(plan.Data))
 	}
 	c.sums.forget(min(old, size), max(old, size))
@@ -278,6 +308,8 @@ func (f *File) PunchHole(ctx context.Context, off, n int64) error {
 	}
 	if c.spool != nil {
 		if err := c.spool.Punch(off, n); err != nil {
+			c.sums.forget(off, off+n) // some of it may be zeros
+			f.touched(c, off, n)
 			return err
 		}
 	}

@@ -106,7 +106,7 @@ func (f *File) collect(p []byte, at int64) int {
 	used := b.run.n % mem.BlockSize
 	if used == 0 {
 		block := f.block()
-		if block == nil || b.next != at || len(b.run.blocks) > 0 && b.run.end() != at {
+		if block == nil || b.next != at || len(b.run.blocks) > 0 && (b.run.end() != at || b.run.n%mem.BlockSize != 0) { // others wrote meanwhile
 			f.giveBack(block)
 			return 0
 		}
@@ -255,7 +255,7 @@ func (f *File) writeCached(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	f.mu.Unlock()
-	n, err := f.f.WriteAt(p, off)
+	n, err := writeFull(f.f, p, off)
 	f.mu.Lock()
 	f.unsynced = true
 	f.cached += int64(n)

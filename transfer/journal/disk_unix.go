@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -13,4 +14,22 @@ func allocated(path string) (int64, error) {
 		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	return st.Blocks * 512, nil // POSIX: st_blocks counts 512 bytes on Linux and macOS
+}
+
+// writeFull is f.WriteAt that also counts what was written before an error.
+func writeFull(f *os.File, p []byte, off int64) (done int, err error) {
+	for done < len(p) {
+		n, err := unix.Pwrite(int(f.Fd()), p[done:], off+int64(done))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return done, &os.PathError{Op: "write", Path: f.Name(), Err: err}
+		}
+		if n == 0 {
+			return done, &os.PathError{Op: "write", Path: f.Name(), Err: io.ErrShortWrite}
+		}
+		done += n
+	}
+	return done, nil
 }
