@@ -116,7 +116,7 @@ func (f *File) cancellable() error {
 	switch {
 	case f.key == "" || len(f.chain) == 0:
 		return ErrPublished
-	case f.writers > 0 && !slices.ContainsFunc(f.chain, func(c *content) bool { return c.overflowed }):
+	case f.writers > 0 && !slices.ContainsFunc(f.chain, (*content).overflowed):
 		return ErrBusy // it is safe with its close, and can be cancelled then
 	}
 	return nil

@@ -67,7 +67,7 @@ func (f *File) commit() error {
 		f.mu.Lock()
 		if f.key != "" {
 			for _, x := range f.chain {
-				if (x.rec == nil || x.durable != x.changes) && x != saved && !x.overflowed {
+				if (x.rec == nil || x.durable != x.changes) && x != saved && !x.overflowed() {
 					c = x
 					break
 				}
@@ -94,7 +94,7 @@ func (f *File) save(c *content, remove ...string) error {
 	defer f.saving.Unlock()
 	folded := len(c.folded)
 	remove = slices.Concat(remove, c.folded)
-	if f.key == "" || c.overflowed || !slices.Contains(f.chain, c) || c.rec != nil && c.durable == c.changes && len(remove) == 0 {
+	if f.key == "" || c.overflowed() || !slices.Contains(f.chain, c) || c.rec != nil && c.durable == c.changes && len(remove) == 0 {
 		f.mu.Unlock()
 		return nil
 	}

@@ -24,17 +24,16 @@ type content struct {
 	remote *Remote       // the object of a published content
 	reader *Reader       // on remote, made by the first read
 
-	frozen     bool
-	early      bool   // it copies from another file, and its seq is from before its freeze
-	overflowed bool   // parts of it have left the spool, see overflow
-	spooling   bool   // the spool file is being made
-	inflight   int    // writes on their way into the spool
-	hint       int64  // size that was announced before the first byte
-	changes    uint64 // counts changes of bytes or size
-	durable    uint64 // value of changes that the journal has; 0: no record
-	gen        uint64 // File.frozenGen of its freeze
-	meta       Meta   // as of the freeze
-	seq        uint64
+	frozen   bool
+	early    bool   // it copies from another file, and its seq is from before its freeze
+	spooling bool   // the spool file is being made
+	inflight int    // writes on their way into the spool
+	hint     int64  // size that was announced before the first byte
+	changes  uint64 // counts changes of bytes or size
+	durable  uint64 // value of changes that the journal has; 0: no record
+	gen      uint64 // File.frozenGen of its freeze
+	meta     Meta   // as of the freeze
+	seq      uint64
 
 	stream *upload // multipart upload, nil when there is none
 	sums   partSums

@@ -304,8 +304,7 @@ func (f *File) become(c *content, key string, o s3.Object, gone []journal.Object
 	}
 	c.remote = NewRemote(ContentIDOf(o), o)
 	c.base, c.stream, c.done = nil, nil, nil
-	if c.overflowed {
-		c.overflowed = false
+	if c.overflowed() {
 		c.dropLocal()
 	}
 	f.chain, f.clean = f.chain[1:], c

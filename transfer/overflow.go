@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"s3mount/transfer/journal"
@@ -179,15 +180,14 @@ func (f *File) unsave(c *content) error {
 // were any. The caller holds f.saving.
 func (f *File) letGo(c *content) bool {
 	f.mu.Lock()
-	gone, spool := c.spare(), c.spool
+	gone, spool, first := c.spare(), c.spool, !c.overflowed()
 	for _, p := range gone {
 		c.ext.Set(p.Off, p.Len, plan.Sent)
 	}
 	if len(gone) > 0 {
 		spool.Ref()
 		f.overflows++
-		if !c.overflowed {
-			c.overflowed = true
+		if first {
 			f.eng.log.Warn("the file is larger than the spool: its close waits until it is in the bucket", "key", f.key, "spool_bytes", f.eng.journal.Spool.Limit())
 		}
 	}
@@ -206,7 +206,7 @@ func (f *File) letGo(c *content) bool {
 
 // left tells whether bytes of [off, off+n) have left the spool. The caller holds
 // File.mu.
-func (c *content) left(off, n int64) bool { return c.overflowed && c.ext.Has(off, n, plan.Sent) }
+func (c *content) left(off, n int64) bool { return c.ext.Has(off, n, plan.Sent) }
 
 func (f *File) isCancelled() bool {
 	f.mu.Lock()
@@ -214,9 +214,14 @@ func (f *File) isCancelled() bool {
 	return f.cancelled
 }
 
-// overflowing tells whether the newest content is not safe here.
+// overflowed tells whether any of its bytes have left the spool. The caller holds
+// File.mu.
+func (c *content) overflowed() bool { return c.left(0, c.ext.Size()) }
+
+// overflowing tells whether the newest content, or one that it may build on, is not
+// safe here.
 func (f *File) overflowing() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.chain) > 0 && f.head().overflowed
+	return slices.ContainsFunc(f.chain, (*content).overflowed)
 }

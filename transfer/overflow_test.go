@@ -281,3 +281,44 @@ func TestRetryOfWhatIsBeingWritten(t *testing.T) {
 		}
 	})
 }
+
+// A close is safe only when what it builds on is: the version below has overflowed, and
+// is still on its way.
+func TestCloseAboveAnOverflowedVersion(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		g.server.SetLink(s3test.Link{RTT: 20 * time.Millisecond, SharedUp: 10 << 20})
+		data := writePattern(9, 80<<20)
+		f := g.create("big")
+		g.overflow(f, data)
+		synced := make(chan error, 1)
+		go func() { synced <- f.Sync(context.Background()) }()
+		synctest.Wait() // it waits for the bucket
+		g.write(f, []byte("patched"), 0)
+		copy(data, "patched")
+		g.closeFile(f)
+		g.has("big", data) // when close returns
+		check(t, <-synced)
+		g.wait()
+		g.idle()
+	})
+}
+
+// What has left the spool was cut off again: nothing keeps the rest from the journal.
+func TestOverflowedFileIsCut(t *testing.T) {
+	for _, size := range []int64{0, 1 << 20} {
+		writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+			data := writePattern(10, 80<<20)
+			f := g.create("big")
+			g.overflow(f, data)
+			check(t, f.Truncate(context.Background(), 0))
+			g.write(f, data[:size], 0)
+			g.server.DropUploads()
+			g.closeFile(f)
+			g.crash()
+			g.wait()
+			g.has("big", data[:size])
+			g.keys("big")
+			g.idle()
+		})
+	}
+}

@@ -123,12 +123,12 @@ func (f *File) publishOnce() error {
 	}
 	f.cancel = cancel
 	f.publishing = frozen[len(frozen)-1]
-	alone := frozen[0].tried || frozen[0].overflowed
+	alone := frozen[0].tried || frozen[0].overflowed()
 	if alone {
 		f.publishing = frozen[0]
 	}
 	f.mu.Unlock()
-	if alone && len(frozen) > 1 && !frozen[0].overflowed { // it may be in the bucket: find out before anything is folded in
+	if alone && len(frozen) > 1 && !frozen[0].overflowed() { // it may be in the bucket: find out before anything is folded in
 		ok, err := f.mayFold(ctx, frozen[0])
 		if err != nil {
 			return err
@@ -199,7 +199,7 @@ func (f *File) send(ctx context.Context, c *content, key string, expect *s3.Obje
 		f.abandon(c)
 		f.mu.Unlock()
 	}
-	if c.stream == nil && c.done == nil && c.overflowed {
+	if c.stream == nil && c.done == nil && c.overflowed() {
 		return s3.Object{}, ErrUploadLost
 	}
 	if c.stream == nil {

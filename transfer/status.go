@@ -80,7 +80,7 @@ func (f *File) status() FileStatus {
 			continue // the next version has nothing of it: it will not be sent
 		}
 		c.count(&s)
-		s.Overflowed = s.Overflowed || c.overflowed
+		s.Overflowed = s.Overflowed || c.overflowed()
 	}
 	s.State, s.NextTry = f.state()
 	return s
