@@ -271,8 +271,9 @@ func (f *File) writeCached(p []byte, off int64) (int, error) {
 func (f *File) settle(off, n int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.usable(); err != nil {
-		return err
+	_ = f.usable() // of a full disk the bytes know that still wait for it
+	if f.failed != nil {
+		return f.failed
 	}
 	if f.behind.run.overlaps(off, n) {
 		f.send()
@@ -284,12 +285,12 @@ func (f *File) settle(off, n int64) error {
 func (f *File) await(off, n int64) error {
 	b := &f.behind
 	for i := 0; i < len(b.waiting); {
-		if err := errors.Join(f.failed, b.stuck); err != nil {
-			return err
-		}
 		if !b.waiting[i].overlaps(off, n) {
 			i++
 			continue
+		}
+		if err := errors.Join(f.failed, b.stuck); err != nil {
+			return err
 		}
 		f.cond.Wait()
 		i = 0

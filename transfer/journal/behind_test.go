@@ -253,3 +253,44 @@ func TestDiskFullForEver(t *testing.T) {
 		t.Errorf("%d bytes leased and %d in use at the end", budget.Used(), arena.InUse())
 	}
 }
+
+// TestReadWhileTheDiskIsFull: what is in the file can be read, and sent, while later
+// bytes wait for room.
+func TestReadWhileTheDiskIsFull(t *testing.T) {
+	j, err := Open(Options{Dir: t.TempDir(), AllowVolatile: true, SpoolLimit: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	f, err := j.Spool.Create("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Unref()
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("there is no /dev/full to play the full disk: ", err)
+	}
+	if f.direct == nil {
+		t.Skip("the disk of the temporary directory has no direct I/O")
+	}
+	data := bytes.Repeat([]byte("abcdefgh"), 3<<20/8)
+	if _, err := f.WriteAt(data[:2<<20], 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	defer f.direct.Close()
+	f.mu.Lock()
+	f.direct, f.uncached = full, 0 // it takes nothing; reads go through the page cache
+	f.mu.Unlock()
+	_, _ = f.WriteAt(data[2<<20:], 2<<20) // may return before the disk is asked
+	if err := f.Sync(); err == nil {
+		t.Fatal("sync does not tell of the full disk")
+	}
+	checkRange(t, f, data, 1<<20, 1<<19)
+	if _, err := f.ReadAt(make([]byte, 100), 2<<20); err == nil {
+		t.Error("bytes were read that are not in the file")
+	}
+}
