@@ -294,3 +294,30 @@ func TestReadWhileTheDiskIsFull(t *testing.T) {
 		t.Error("bytes were read that are not in the file")
 	}
 }
+
+// TestSpoolFileGrowsBeforeItIsOpened: the disk takes more for a file of an earlier
+// process, when its bytes get there, than it had said.
+func TestSpoolFileGrowsBeforeItIsOpened(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "spool"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "spool", "x")
+	if err := os.WriteFile(path, make([]byte, 1<<16), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := Open(Options{Dir: dir, AllowVolatile: true, SpoolLimit: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if err := os.WriteFile(path, make([]byte, 1<<17), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Spool.Discard("x"); err != nil {
+		t.Fatal(err)
+	}
+	if used := j.Spool.Used(); used != 0 {
+		t.Errorf("%d bytes are booked for nothing", used)
+	}
+}

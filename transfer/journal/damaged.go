@@ -73,14 +73,9 @@ func (j *Journal) SetAside(r *Record) (path string, err error) {
 
 // moveOut gives a spool file another name outside of the spool.
 func (s *Spool) moveOut(id, path string) error {
-	from := filepath.Join(s.dir, id)
-	n, err := allocated(from)
-	if err != nil {
+	if err := os.Rename(filepath.Join(s.dir, id), path); err != nil {
 		return err
 	}
-	if err := os.Rename(from, path); err != nil {
-		return err
-	}
-	s.release(n)
+	s.release(s.found[id])
 	return syncDir(s.dir)
 }

@@ -59,12 +59,8 @@ func (s *Spool) Open(id string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := allocated(f.Name())
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
 	x := s.newFile(id, f)
-	x.reserved, x.named, x.unsynced = n, true, true
+	x.reserved, x.named, x.unsynced = s.found[id], true, true // what the disk says may change by itself
 	return x, nil
 }
 

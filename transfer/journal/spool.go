@@ -19,7 +19,8 @@ var ErrSpoolFull = errors.New("the spool is full")
 type Spool struct {
 	dir    string
 	limit  int64
-	budget *mem.Budget // for blocks on their way to and from the disk
+	found  map[string]int64 // what files of earlier processes took when they were counted
+	budget *mem.Budget      // for blocks on their way to and from the disk
 	arena  *mem.Arena
 
 	mu    sync.Mutex
@@ -28,7 +29,7 @@ type Spool struct {
 }
 
 func openSpool(dir string, o Options) (*Spool, error) {
-	s := &Spool{dir: dir, limit: o.SpoolLimit, budget: o.Budget, arena: o.Arena, files: map[*File]bool{}}
+	s := &Spool{dir: dir, limit: o.SpoolLimit, budget: o.Budget, arena: o.Arena, files: map[*File]bool{}, found: map[string]int64{}}
 	if s.budget == nil {
 		s.budget, s.arena = mem.New(64<<20), mem.NewArena()
 	}
@@ -42,6 +43,7 @@ func openSpool(dir string, o Options) (*Spool, error) {
 			return nil, err
 		}
 		s.used += n
+		s.found[id] = n
 	}
 	return s, nil
 }
