@@ -135,10 +135,11 @@ func TestPartialEditOfWhatIsGone(t *testing.T) {
 				if now := g.journal.Spool.Used(); now > before {
 					t.Errorf("the spool grew from %d to %d bytes", before, now)
 				}
-				g.crash()
+				g.kill(func(dir string) {})
 				copy(data[100:], "ours")
 				base := writePattern(1, size)
 				g.server.PutObject("k.mov", base, nil)
+				g.start()
 				g.wait()
 				g.has("k.mov", data)
 				g.keys("k.mov")
