@@ -402,21 +402,6 @@ var crashScenarios = map[string]func(g *crashRig){
 		}, func(w bucketState) { w.move("k", "l") })
 		g.settle()
 	},
-	"rename over an unpublished file, with two versions": func(g *crashRig) {
-		victim := g.file("l", []byte("victim"))
-		f := g.file("k", []byte("first"))
-		g.open(f)
-		g.patch(f, []byte("F"), 0)
-		g.close(f, "k", []byte("First"))
-		g.step(func() error {
-			o, moved := victim.Detach()
-			if err := f.Rename("l", o, moved, victim); err != nil {
-				return err
-			}
-			return victim.Drop()
-		}, func(w bucketState) { w.move("k", "l") })
-		g.settle()
-	},
 	"made again where a renamed file was published": func(g *crashRig) {
 		f := g.file("k", []byte("first"))
 		g.step(func() error { time.Sleep(writeSettle + time.Millisecond); return nil }, nil)

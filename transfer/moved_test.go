@@ -145,3 +145,27 @@ func TestRenameOverWhileAConflictIsSettled(t *testing.T) {
 		}
 	})
 }
+
+// A file of two closed versions takes the name of one that is not published either:
+// after a crash one of the two has it, and the other one's versions are whole or gone.
+func TestCrashOfARenameOverAnUnpublishedFile(t *testing.T) {
+	scenario := func(g *crashRig) {
+		victim := g.file("l", []byte("victim"))
+		f := g.file("k", []byte("first"))
+		g.open(f)
+		g.patch(f, []byte("F"), 0)
+		g.close(f, "k", []byte("First"))
+		g.step(func() error {
+			o, moved := victim.Detach()
+			if err := f.Rename("l", o, moved, victim); err != nil {
+				return err
+			}
+			return victim.Drop()
+		}, func(w bucketState) { w.move("k", "l") })
+		g.settle()
+	}
+	for stage := beforeTransaction; stage <= afterRequest; stage++ {
+		for k := 1; crashAt(t, scenario, stage, k); k++ {
+		}
+	}
+}
