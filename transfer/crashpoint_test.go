@@ -476,6 +476,21 @@ var crashScenarios = map[string]func(g *crashRig){
 		g.remove(f, "k")
 		g.settle()
 	},
+	"rename over an edit": func(g *crashRig) {
+		data := []byte("victim bytes")
+		victim := g.object("l", data)
+		f := g.object("k", []byte("small"))
+		g.open(victim)
+		g.patch(victim, []byte("edit"), 7)
+		g.close(victim, "l", patched(data, "edit", 7))
+		g.step(func() error {
+			if _, err := g.engine.MoveObject(g.stopped, f, "l", victim, nil); err != nil {
+				return err
+			}
+			return victim.Drop()
+		}, func(w bucketState) { w.move("k", "l") })
+		g.settle()
+	},
 	"unlink while open": func(g *crashRig) {
 		f := g.object("k", []byte("bytes"))
 		g.open(f)
