@@ -113,15 +113,18 @@ func (k *killer) round(n int) {
 	k.killed.Store(true)
 	k.mount.kill()
 	running.Wait()
-	if log := k.mount.log.String(); unsound.MatchString(log) {
-		k.Fatalf("the log has a race or a panic:\n%s", tail(log, 20000))
+	killed := k.mount.log.String()
+	if unsound.MatchString(killed) {
+		k.Fatalf("the log has a race or a panic:\n%s", tail(killed, 20000))
 	}
 	k.killed.Store(false)
 	k.mount.start()
 	if r := run(k.T, k.mount.srv.environ(k.T), patient(3*time.Minute), "wait", k.mount.dir); r.code != 0 {
 		k.Fatalf("wait: exit %d: %s%s\nlog:\n%s", r.code, r.stdout, r.stderr, tail(k.mount.log.String(), 8000))
 	}
-	k.check(n)
+	if k.check(n); k.Failed() {
+		k.Logf("log of the mount that was killed:\n%s", tail(killed, 8000))
+	}
 }
 
 // check compares the bucket with what may be in it, and goes on from there.
