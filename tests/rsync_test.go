@@ -39,6 +39,14 @@ func TestRsyncTwice(t *testing.T) {
 		if len(moved) > 0 {
 			t.Errorf("the second run moved data: %v", moved)
 		}
+		if heads := p.matching(func(r request) bool { return r.method == "HEAD" }); len(heads) > 0 {
+			t.Errorf("the second run asked for attributes: %v", heads)
+		}
+		p.reset()
+		shell(t, "find "+m.path("")+" -ls && ls -lR "+m.path("backup"))
+		if heads := p.matching(func(r request) bool { return r.method == "HEAD" }); len(heads) > 0 {
+			t.Errorf("find asked for attributes: %v", heads)
+		}
 		m.remountCold()
 		shell(t, "diff -r "+src+" "+m.path("backup"))
 		shell(t, "rsync -a "+m.path("backup")+"/ "+filepath.Join(t.TempDir(), "out")+"/")

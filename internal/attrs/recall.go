@@ -99,7 +99,7 @@ func complete(o *s3.Object, raw []byte) (again, ok bool) {
 	switch {
 	case kind == fetched && !at.Equal(second):
 		return false, false
-	case kind == written && at.After(second): // somebody has changed it since
+	case kind == written && at.After(second.Add(lateDate)): // somebody has changed it since
 		return false, false
 	}
 	o.VersionID, o.Props, o.HasProps = m.VersionID, m.Props, true

@@ -49,6 +49,9 @@ const (
 	// sameSecond is how long after its last change an object must have been asked for:
 	// times have whole seconds, and a copy with other metadata keeps the ETag.
 	sameSecond = 2 * time.Second
+	// lateDate is how far the date of an answer may be behind: some servers make it once
+	// in a second.
+	lateDate = time.Second
 )
 
 var (

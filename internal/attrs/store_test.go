@@ -113,7 +113,7 @@ func TestWrote(t *testing.T) {
 	o.Date = second
 	s.Wrote(o)
 	late := listed(o)
-	late.LastModified = second.Add(time.Second)
+	late.LastModified = second.Add(lateDate + time.Second)
 	if recalls(s, late) {
 		t.Error("a later change by another client is taken for ours")
 	}
