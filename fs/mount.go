@@ -68,9 +68,16 @@ func Mount(tree *names.Tree, o Options) (*Server, error) {
 		return nil, &MountError{Mountpoint: dir, Kind: ErrRefused, Err: err}
 	}
 	s := &Server{mountpoint: dir, fuse: srv, root: root.EmbeddedInode(), log: o.Log, done: make(chan struct{})}
+	gone, following := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(following)
+		s.follow(tree.News(), gone)
+	}()
 	go func() {
 		defer close(s.done)
 		srv.Serve()
+		close(gone)
+		<-following
 		f.closeAll()
 	}()
 	if err := s.answers(o.Log); err != nil {

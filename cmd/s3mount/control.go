@@ -31,6 +31,7 @@ type controlled interface {
 	Wait(ctx context.Context, path string) waited
 	Retry(ctx context.Context, path string) (files int, err error)
 	Cancel(ctx context.Context, path string) error
+	Refresh(path string) (names int)
 	Owned() owned
 	Uploads(ctx context.Context, o sweep) ([]uploadStatus, error)
 	caching
@@ -42,6 +43,7 @@ type controlled interface {
 //	POST /wait?path=P      answers when it is in the bucket, or cannot be
 //	POST /retry?path=P     tries now
 //	POST /cancel?path=P    gives up one file
+//	POST /refresh?path=P   forgets what is known there and below
 //	GET  /owned            the uploads of this mount
 //	POST /uploads          lists unfinished uploads, and aborts orphans
 //	     /cache, /warm     see controlcache.go
@@ -80,6 +82,7 @@ func listenControl(rec record, s controlled) (*control, error) {
 	mux.HandleFunc("POST /wait", c.serveWait)
 	mux.HandleFunc("POST /retry", c.serveRetry)
 	mux.HandleFunc("POST /cancel", c.serveCancel)
+	mux.HandleFunc("POST /refresh", c.serveRefresh)
 	mux.HandleFunc("GET /owned", c.serveOwned)
 	mux.HandleFunc("POST /uploads", c.serveUploads)
 	mux.HandleFunc("GET /end", c.serveEnd)
@@ -167,6 +170,10 @@ func (c *control) serveCancel(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := c.until(r)
 	defer cancel()
 	answer(w, answeredBy(1, c.session.Cancel(context.WithoutCancel(ctx), r.URL.Query().Get("path"))))
+}
+
+func (c *control) serveRefresh(w http.ResponseWriter, r *http.Request) {
+	answer(w, answeredBy(c.session.Refresh(r.URL.Query().Get("path")), nil))
 }
 
 func answeredBy(files int, err error) answered {

@@ -58,6 +58,8 @@ func (f *fakeSession) Retry(_ context.Context, path string) (int, error) {
 	return 3, f.err
 }
 
+func (f *fakeSession) Refresh(path string) int { return len(path) }
+
 func (f *fakeSession) Cancel(_ context.Context, path string) error {
 	f.asked = append(f.asked, "cancel "+path)
 	return f.err

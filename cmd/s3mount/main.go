@@ -38,6 +38,7 @@ type cli struct {
 	Wait    waitCmd    `cmd:"" help:"Wait until files are in the bucket."`
 	Retry   retryCmd   `cmd:"" help:"Try now what failed or waits."`
 	Cancel  cancelCmd  `cmd:"" help:"Give up what is not in the bucket yet of one file."`
+	Refresh refreshCmd `cmd:"" help:"Look again at what other programs changed in the bucket."`
 	Cache   cacheCmd   `cmd:"" help:"Look at the cache on disk, or make room in it."`
 	Warm    warmCmd    `cmd:"" help:"Fetch files into the cache on disk."`
 	Uploads uploadsCmd `cmd:"" help:"List uploads that were started in a bucket and never finished."`

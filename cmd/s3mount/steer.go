@@ -60,6 +60,17 @@ func (s *session) Retry(ctx context.Context, path string) (files int, err error)
 	return s.engine.Retry(s.top(path)), nil
 }
 
+// Refresh forgets what is known of path and of what is below it, here and in the kernel.
+func (s *session) Refresh(path string) (names int) {
+	known := s.tree.Refresh(path)
+	if server := s.server.Load(); server != nil {
+		for _, p := range known {
+			server.Invalidate(p)
+		}
+	}
+	return len(known)
+}
+
 // Cancel gives up the publication of one file.
 func (s *session) Cancel(ctx context.Context, path string) error {
 	changed, err := s.tree.Cancel(ctx, path)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -36,6 +37,33 @@ func (c retryCmd) Run(ctx context.Context, std streams) error {
 		return nil
 	}
 	fmt.Fprintf(std.out, "trying %s now\n", plural(files, "file"))
+	return nil
+}
+
+type refreshCmd struct {
+	Paths []string `arg:"" optional:"" name:"path" help:"Files or folders in a mount. Default: everything in all mounts of this user."`
+}
+
+func (refreshCmd) Help() string {
+	return `What other programs change in the bucket shows up by itself after --list-ttl (5 s). This
+command forgets at once what is known of names, sizes, times and modes at a path and
+below it, also what is remembered from earlier mounts; the next use asks the bucket.
+
+Example:
+  s3mount refresh /mnt/footage/day1`
+}
+
+func (c refreshCmd) Run(ctx context.Context, std streams) error {
+	places, err := placesOf(c.Paths)
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		if _, err := newClient(p.rec).order(ctx, "refresh", p.rel); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "%s: the bucket is asked again\n", printable(filepath.Join(p.rec.Mountpoint, p.rel)))
+	}
 	return nil
 }
 

@@ -203,8 +203,7 @@ func (s *Store) put(key string, raw []byte) {
 	}
 }
 
-// Forget drops what is remembered of a key, and of all keys that begin with below, when
-// that is not empty.
+// Forget drops what is remembered of a key, and of all keys that begin with below.
 func (s *Store) Forget(key, below string) {
 	if s == nil {
 		return
@@ -212,26 +211,32 @@ func (s *Store) Forget(key, below string) {
 	s.mu.Lock()
 	s.waiting[key] = nil
 	for k := range s.waiting {
-		if below != "" && strings.HasPrefix(k, below) {
+		if strings.HasPrefix(k, below) {
 			s.waiting[k] = nil
 		}
 	}
 	s.mu.Unlock()
-	if below == "" {
-		return
-	}
-	err := s.update(func(tx *bbolt.Tx) error {
+	s.failed(s.update(func(tx *bbolt.Tx) error {
 		for _, g := range generations {
-			c := tx.Bucket(g).Cursor()
-			for k, _ := c.Seek([]byte(below)); k != nil && bytes.HasPrefix(k, []byte(below)); k, _ = c.Seek([]byte(below)) {
-				if err := c.Delete(); err != nil {
-					return err
-				}
+			if err := errors.Join(tx.Bucket(g).Delete([]byte(key)), deleteBelow(tx.Bucket(g), []byte(below))); err != nil {
+				return err
 			}
 		}
 		return nil
-	})
-	s.failed(err)
+	}))
+}
+
+func deleteBelow(b *bbolt.Bucket, below []byte) error {
+	c := b.Cursor()
+	for {
+		k, _ := c.Seek(below)
+		if k == nil || !bytes.HasPrefix(k, below) {
+			return nil
+		}
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
 }
 
 func (s *Store) update(fn func(tx *bbolt.Tx) error) (err error) {

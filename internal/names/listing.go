@@ -194,6 +194,7 @@ func (t *Tree) load(l *listing) {
 		}
 		t.addPage(l, page, asked)
 		l.token, l.complete = page.Next, page.Next == ""
+		t.missing(l)
 	}
 	l.tell()
 	t.demand(l, 0)
@@ -238,6 +239,7 @@ func (t *Tree) addObject(l *listing, rest string, o s3.Object, asked time.Time) 
 		}
 		o = *c.object
 	}
+	t.compare(t.nodes.at(join(l.dir, name)), o.ETag)
 	l.put(name, entry{kind: sizeKind(&o), object: o})
 }
 

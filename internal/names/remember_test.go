@@ -140,3 +140,48 @@ func TestListedTimes(t *testing.T) {
 		}
 	})
 }
+
+// A refresh asks again for what no listing can tell: another mode within one second.
+func TestRefresh(t *testing.T) {
+	treeSim(t, "p/", func(t *testing.T, g *treeRig) {
+		g.server.PutObject("p/d/k", []byte("data"), meta(0o600, "1"))
+		time.Sleep(time.Minute)
+		g.lsl("d")
+		at := g.server.Header("p/d/k")
+		g.server.Touch("p/d/k", meta(0o640, "1"))
+		if now := g.server.Header("p/d/k"); now.Get("ETag") != at.Get("ETag") {
+			t.Fatal("another ETag")
+		}
+		time.Sleep(2 * treeTTL)
+		if got := g.lsl("d"); !strings.Contains(got[0], " 600 ") {
+			t.Errorf("before: %v", got)
+		}
+		if known := g.tree.Refresh("d"); fmt.Sprint(known) != "[d d/k]" {
+			t.Errorf("the kernel knows %v", known)
+		}
+		if got := g.lsl("d"); !strings.Contains(got[0], " 640 ") {
+			t.Errorf("after: %v", got)
+		}
+	})
+}
+
+// A newer listing tells the kernel what other clients have changed.
+func TestNews(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		for _, k := range []string{"d/changed", "d/gone", "d/same"} {
+			g.server.PutPattern(k, 5000)
+		}
+		g.lsl("d")
+		g.server.PutPattern("d/changed", 5001)
+		g.server.Delete("d/gone")
+		time.Sleep(2 * treeTTL)
+		g.wantLs("d", "changed same")
+		var news []string
+		for len(g.tree.News()) > 0 {
+			news = append(news, <-g.tree.News())
+		}
+		if fmt.Sprint(news) != "[d/changed d/gone]" {
+			t.Errorf("the kernel hears of %v", news)
+		}
+	})
+}

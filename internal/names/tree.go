@@ -57,6 +57,7 @@ type Tree struct {
 	doomed  map[string][]transfer.ObjectRef // objects that are still to be deleted, by key
 	heads   map[string]*heading             // by path; of markers with a slash behind
 	turns   chan struct{}                   // of HEADs that nobody waits for yet
+	news    chan string                     // see News
 	swept   time.Time                       // when old changes were dropped
 	tidied  time.Time                       // when old listings were
 }
@@ -74,7 +75,7 @@ func New(o Options, recovered transfer.Recovered) *Tree {
 		opts: o, bucket: o.Bucket, engine: o.Engine, started: time.Now(), long: longNames{real: map[string]string{}},
 		nodes: byDir[*Node]{}, inos: map[uint64]*Node{}, dirs: map[string]*listing{}, walks: map[string]*walk{}, changes: byDir[change]{},
 		doomed: map[string][]transfer.ObjectRef{}, heads: map[string]*heading{},
-		turns: make(chan struct{}, headParallel),
+		turns: make(chan struct{}, headParallel), news: make(chan string, maxNews),
 	}
 	t.root = &Node{tree: t, kind: KindDir, ino: 1, held: true, meta: t.defaults(KindDir)}
 	t.root.meta.MtimeNS, t.root.exact = t.started.UnixNano(), true

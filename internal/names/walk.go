@@ -248,6 +248,7 @@ func (t *Tree) leave(w *walk, depth int) {
 	for _, l := range w.open[depth:] {
 		if l.fed {
 			l.fed, l.complete, l.page = false, true, w.pages
+			t.missing(l.listing)
 			l.tell()
 		}
 	}
@@ -261,6 +262,7 @@ func (t *Tree) passed(w *walk, all bool) {
 		if all || t.dirKey(dir) < w.seen {
 			delete(w.expected, dir)
 			l.fed, l.complete, l.page, l.pages, l.heard = false, true, w.pages, 1, w.heard
+			t.missing(l)
 			l.tell()
 		}
 	}

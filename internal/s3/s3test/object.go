@@ -69,6 +69,13 @@ func (s *Server) PutPatternWith(key string, size int64, header http.Header) stri
 	return o.etag
 }
 
+// Touch gives an object another header, and leaves its time.
+func (s *Server) Touch(key string, header http.Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.objects[Name+"/"+key].header = header.Clone()
+}
+
 // Object gives the bytes of an object of the bucket Name.
 func (s *Server) Object(key string) (data []byte, ok bool) {
 	s.mu.Lock()
