@@ -33,7 +33,7 @@ func (s *Store) Knows(key, below string) (it, deeper bool) {
 		return false, false
 	}
 	s.mu.Lock()
-	it = s.waiting[key] != nil
+	it = s.waiting[key].raw != nil
 	broken := s.broken
 	s.mu.Unlock()
 	if broken {
@@ -62,7 +62,9 @@ func (s *Store) find(list []s3.Object) (raw [][]byte, aged []bool, err error) {
 	s.mu.Lock()
 	broken, young := s.broken, s.young
 	for i := range list {
-		raw[i], known[i] = s.waiting[list[i].Key]
+		var w waiting
+		w, known[i] = s.waiting[list[i].Key]
+		raw[i] = w.raw
 	}
 	s.mu.Unlock()
 	if broken {

@@ -40,11 +40,11 @@ type Options struct {
 const (
 	formatVersion = "1"
 	defaultLimit  = 500_000
-	// flushAfter is how long a record waits for others to be written with.
+	// flushAfter is how long a record waits at least, and others are written with it. What
+	// we change ourselves within the second that a record is of replaces it meanwhile: on
+	// disk it would outlive a crash that loses the newer one.
 	flushAfter = 3 * time.Second
-	// flushAt and maxWaiting are how many records wait before they are written, and
-	// at most: what a slow disk cannot take is left out.
-	flushAt    = 4_000
+	// maxWaiting is how many records wait at most: what a slow disk cannot take is left out.
 	maxWaiting = 40_000
 	// sameSecond is how long after its last change an object must have been asked for:
 	// times have whole seconds, and a copy with other metadata keeps the ETag.
@@ -74,10 +74,16 @@ type Store struct {
 	ended sync.WaitGroup
 
 	mu      sync.Mutex
-	waiting map[string][]byte // records that are not on disk yet; nil value: to be forgotten
-	young   int               // which generation
-	count   int               // of records in it, about
+	waiting map[string]waiting // records that are not on disk yet
+	young   int                // which generation
+	count   int                // of records in it, about
 	broken  bool
+}
+
+// waiting is a record that is not on disk yet; without bytes: it is to be forgotten.
+type waiting struct {
+	raw   []byte
+	since time.Time
 }
 
 // Open opens the file, and makes it when it is not there. What is damaged, or of another
@@ -115,7 +121,7 @@ func open(path string, o Options) (s *Store, err error) {
 		return nil, err
 	}
 	s = &Store{
-		db: db, half: max(o.Limit/2, 1), log: o.Log, waiting: map[string][]byte{},
+		db: db, half: max(o.Limit/2, 1), log: o.Log, waiting: map[string]waiting{},
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if err := db.Update(s.prepare); err != nil {
@@ -178,7 +184,11 @@ func (s *Store) Fetched(o s3.Object) {
 // Wrote takes what we gave an object. Its LastModified is not known: the first listing
 // that names this ETag, and no later change, tells it.
 func (s *Store) Wrote(o s3.Object) {
-	if s == nil || !o.HasProps || o.Date.IsZero() {
+	if s == nil {
+		return
+	}
+	if !o.HasProps || o.Date.IsZero() {
+		s.put(o.Key, nil)
 		return
 	}
 	if o.Props.StorageClass == "" {
@@ -187,16 +197,17 @@ func (s *Store) Wrote(o s3.Object) {
 	s.put(o.Key, encode(written, o.Date, &o))
 }
 
+// put lets a record wait; nil: what is remembered is not true any more.
 func (s *Store) put(key string, raw []byte) {
 	if len(raw) > maxRecord {
-		return
+		raw = nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken || len(s.waiting) >= maxWaiting {
+	if _, replaced := s.waiting[key]; s.broken || len(s.waiting) >= maxWaiting && !replaced {
 		return
 	}
-	s.waiting[key] = raw
+	s.waiting[key] = waiting{raw, time.Now()}
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -209,10 +220,10 @@ func (s *Store) Forget(key, below string) {
 		return
 	}
 	s.mu.Lock()
-	s.waiting[key] = nil
+	s.waiting[key] = waiting{since: time.Now()}
 	for k := range s.waiting {
 		if strings.HasPrefix(k, below) {
-			s.waiting[k] = nil
+			s.waiting[k] = waiting{since: time.Now()}
 		}
 	}
 	s.mu.Unlock()
@@ -251,60 +262,58 @@ func (s *Store) failed(err error) {
 	}
 	s.mu.Lock()
 	first := !s.broken
-	s.broken, s.waiting = true, map[string][]byte{}
+	s.broken, s.waiting = true, map[string]waiting{}
 	s.mu.Unlock()
 	if first {
 		s.log.Warn("what objects carry is not remembered any more", "err", err)
 	}
 }
 
-// run writes what waits, until Close.
+// run writes what has waited, until Close.
 func (s *Store) run() {
 	defer s.ended.Done()
 	for {
 		select {
 		case <-s.wake:
-			s.gather()
+			s.rest()
+			s.failed(s.flush(flushAfter))
 		case <-s.done:
-		}
-		s.failed(s.flush())
-		select {
-		case <-s.done:
+			s.failed(s.flush(0))
 			return
-		default:
 		}
 	}
 }
 
-// gather waits for more to be written along.
-func (s *Store) gather() {
+// rest lets records wait.
+func (s *Store) rest() {
 	t := time.NewTimer(flushAfter)
 	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			return
-		case <-s.done:
-			return
-		case <-s.wake:
-			s.mu.Lock()
-			full := len(s.waiting) >= flushAt
-			s.mu.Unlock()
-			if full {
-				return
-			}
-		}
+	select {
+	case <-t.C:
+	case <-s.done:
 	}
 }
 
-// flush writes what waits in one transaction. Meanwhile it stays where Recall finds it.
-func (s *Store) flush() error {
+// flush writes what has waited so long in one transaction. Meanwhile it stays where Recall
+// finds it.
+func (s *Store) flush(age time.Duration) error {
 	s.mu.Lock()
 	if s.broken {
 		s.mu.Unlock()
 		return nil
 	}
-	batch := maps.Clone(s.waiting)
+	batch := map[string][]byte{}
+	for k, w := range s.waiting {
+		if time.Since(w.since) >= age {
+			batch[k] = w.raw
+		}
+	}
+	if len(batch) < len(s.waiting) {
+		select {
+		case s.wake <- struct{}{}: // for the younger ones
+		default:
+		}
+	}
 	s.mu.Unlock()
 	if len(batch) == 0 {
 		return nil
@@ -335,7 +344,7 @@ func (s *Store) flush() error {
 	defer s.mu.Unlock()
 	s.young, s.count = young, count
 	for k, raw := range batch {
-		if now, ok := s.waiting[k]; ok && bytes.Equal(now, raw) {
+		if now, ok := s.waiting[k]; ok && bytes.Equal(now.raw, raw) {
 			delete(s.waiting, k)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"s3mount/internal/s3"
@@ -137,7 +138,7 @@ func TestBounded(t *testing.T) {
 		if !recalls(s, listed(sample("0/0"))) { // of use, so it stays
 			t.Fatalf("round %d: what is used is forgotten", i)
 		}
-		if err := s.flush(); err != nil {
+		if err := s.flush(0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -163,7 +164,7 @@ func TestUseless(t *testing.T) {
 		}
 		s := openAt(t, dir, 0)
 		s.Fetched(sample("k"))
-		if err := s.flush(); err != nil || !recalls(s, listed(sample("k"))) {
+		if err := s.flush(0); err != nil || !recalls(s, listed(sample("k"))) {
 			t.Errorf("%s: %v", name, err)
 		}
 		s.Close()
@@ -177,7 +178,7 @@ func TestDamagedWhileOpen(t *testing.T) {
 	for i := range 3000 {
 		s.Fetched(sample(fmt.Sprintf("key %06d", i)))
 	}
-	if err := s.flush(); err != nil {
+	if err := s.flush(0); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Truncate(filepath.Join(dir, "attrs.db"), 8<<10); err != nil {
@@ -209,5 +210,48 @@ func FuzzDecode(f *testing.F) {
 		if err != nil || !reflect.DeepEqual(again, o) {
 			t.Errorf("%+v became %+v, %v", o, again, err)
 		}
+	})
+}
+
+// A crash loses what was written last. What it leaves must not be taken for that, so
+// nothing goes to disk within the seconds in which a version looks like the one before.
+func TestCrashSoonAfterAChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := openAt(t, dir, 0)
+		defer s.Close()
+		crashed := func() *Store {
+			image := t.TempDir()
+			raw, err := os.ReadFile(filepath.Join(dir, "attrs.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(image, "attrs.db"), raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return openAt(t, image, 0)
+		}
+		s.Fetched(sample("other")) // it is written meanwhile
+		time.Sleep(flushAfter - time.Second)
+		o := sample("k")
+		o.Date = time.Now()
+		s.Wrote(o)
+		time.Sleep(lateDate + time.Second/2)
+		synctest.Wait()
+		now := listed(o)
+		now.LastModified = time.Now().Truncate(time.Second) // changed again, and then the crash
+		after := crashed()
+		if recalls(after, now) {
+			t.Error("an older version is taken for the present one")
+		}
+		after.Close()
+		time.Sleep(2 * flushAfter)
+		synctest.Wait()
+		now.LastModified = o.Date.Truncate(time.Second)
+		after = crashed()
+		if !recalls(after, now) {
+			t.Error("it never gets to the disk")
+		}
+		after.Close()
 	})
 }

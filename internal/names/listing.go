@@ -205,7 +205,9 @@ func (t *Tree) addPage(l *listing, page s3.Page, asked time.Time) {
 	prefix := t.dirKey(l.dir)
 	dirs := page.Prefixes
 	add := func() {
-		l.putDir(t.long.show(strings.TrimSuffix(dirs[0][len(prefix):], "/")))
+		if name := dirs[0][len(prefix):]; !strings.HasPrefix(name, ScratchPrefix) { // MinIO lists a dying object so
+			l.putDir(t.long.show(strings.TrimSuffix(name, "/")))
+		}
 		dirs = dirs[1:]
 	}
 	for _, o := range page.Objects {
