@@ -11,7 +11,7 @@
 // A flight takes from disk what is there (Flight.Load), and what it brings from
 // elsewhere is offered to the disk as each block is full.
 //
-// The package never knows where bytes come from, never verifies them, and never
+// The package never knows where bytes come from, never verifies them itself, and never
 // returns a byte that a flight did not bring under the same content ID.
 package cache
 
@@ -33,6 +33,9 @@ type Content struct {
 	// Fill starts what brings the bytes of a flight, and returns at once.
 	// It is called once for each flight, without locks of this package.
 	Fill func(*Flight)
+	// Full is told of each block whose bytes are there, before its last ones can be read, and
+	// whether they come from disk; nil: nobody wants to know. It may take a while.
+	Full func(index int64, p []byte, loaded bool)
 }
 
 // Blocks is the number of blocks, the last of which may be short.
@@ -52,17 +55,18 @@ type blockID struct {
 // block is one live block: referenced, or to be filled by a flight. Its fields are
 // guarded by Blocks.mu; the bytes below filled never change.
 type block struct {
-	id       blockID
-	size     int // bytes it will have
-	filled   int // watermark: bytes it has
-	refs     int // Refs not released
-	consumed bool
-	err      error   // why it will not be filled
-	flight   *Flight // what fills it; nil when full or failed
-	class    mem.Class
-	leased   bool   // its memory is leased, in class (moves to the frame with the buffer)
-	frame    *frame // the buffer; nil until the first byte is about to arrive
-	waiters  []*waiter
+	id        blockID
+	size      int // bytes it will have
+	filled    int // watermark: bytes it has
+	refs      int // Refs not released
+	consumed  bool
+	discarded bool    // by Discard: it goes with its last Ref
+	err       error   // why it will not be filled
+	flight    *Flight // what fills it; nil when full or failed
+	class     mem.Class
+	leased    bool   // its memory is leased, in class (moves to the frame with the buffer)
+	frame     *frame // the buffer; nil until the first byte is about to arrive
+	waiters   []*waiter
 }
 
 // waiter is a reader that needs the first bytes of a block.
@@ -274,6 +278,25 @@ func (b *Blocks) Reclaim(n int64) int64 {
 		freed += b.disk.Shed(n - freed)
 	}
 	return freed
+}
+
+// Discard gives up what is held of c in all tiers, or on its way. Refs stay valid, but have
+// Failed, so that nobody goes on with them. It waits for the disk.
+func (b *Blocks) Discard(c *Content) {
+	b.mu.Lock()
+	for i := range c.Blocks() {
+		id := blockID{c.ID, i}
+		if blk := b.mu.live[id]; blk != nil {
+			blk.discarded = true
+			delete(b.mu.live, id)
+		}
+	}
+	b.mu.Unlock()
+	for i := range c.Blocks() {
+		b.memory.drop(blockID{c.ID, i})
+	}
+	b.disk.Shed(1 << 62)
+	b.disk.Evict(disk.ID(c.ID), c.Blocks())
 }
 
 // Gauges counts what is in use; all zero after Close when every Ref was released.

@@ -26,6 +26,7 @@ type Flight struct {
 	stop  context.CancelFunc
 
 	id     ContentID
+	full   func(index int64, p []byte, loaded bool)
 	first  int64 // index of blocks[0]
 	size   int64 // bytes in all
 	blocks []*block
@@ -43,7 +44,7 @@ type Flight struct {
 const spareRest = mem.BlockSize
 
 func newFlight(b *Blocks, c *Content, first, n int64) *Flight {
-	f := &Flight{cache: b, id: c.ID, first: first, urgent: make(chan struct{})}
+	f := &Flight{cache: b, id: c.ID, full: c.Full, first: first, urgent: make(chan struct{})}
 	f.size = min(c.Size, (first+n)*mem.BlockSize) - first*mem.BlockSize
 	f.blocks = make([]*block, 0, n)
 	f.ctx, f.stop = context.WithCancel(b.base)
@@ -113,15 +114,17 @@ func (f *Flight) Buffer() []byte {
 
 // Advance says that n more bytes lie in the buffer, and wakes those who wait for them.
 func (f *Flight) Advance(n int) error {
-	b := f.cache
+	b, blk := f.cache, f.blocks[f.next]
+	if f.full != nil && blk.filled+n == blk.size {
+		f.full(blk.id.index, blk.frame.buf[:blk.size], f.loaded)
+	}
 	b.mu.Lock()
-	blk := f.blocks[f.next]
 	blk.filled += n
 	blk.wake()
 	var drop, offer *frame
 	if blk.filled == blk.size {
 		f.next++
-		if b.disk != nil && !f.loaded {
+		if b.disk != nil && !f.loaded && !blk.discarded {
 			offer = blk.frame
 			offer.refs.Add(1) // the block has one still
 		}

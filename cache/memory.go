@@ -118,6 +118,14 @@ func (t *memoryTier) offer(f *frame) {
 	}
 }
 
+// drop forgets a block.
+func (t *memoryTier) drop(id blockID) {
+	if t.enter() {
+		defer t.leave()
+		t.lru.Del(id.hash())
+	}
+}
+
 // evict drops blocks nobody else holds until n bytes, and some spare, are free, and
 // returns what was freed. Which ones is left to the order of the map: about random.
 func (t *memoryTier) evict(n int64) int64 {

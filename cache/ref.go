@@ -28,11 +28,11 @@ func (r *Ref) Clone() *Ref {
 	return r.cache.newRef(r.block)
 }
 
-// Failed tells whether the block will never be filled.
+// Failed tells whether the block will never be filled, or is not to be used any more.
 func (r *Ref) Failed() bool {
 	r.cache.mu.Lock()
 	defer r.cache.mu.Unlock()
-	return r.block.err != nil
+	return r.block.err != nil || r.block.discarded
 }
 
 // Wait returns when the first need bytes of the block are there, when its flight
@@ -108,7 +108,7 @@ func (r *Ref) Release() {
 		b.mu.Unlock()
 		return
 	}
-	keep := blk.err == nil && blk.consumed
+	keep := blk.err == nil && blk.consumed && !blk.discarded
 	fr := b.forget(blk)
 	b.mu.Unlock()
 	switch {

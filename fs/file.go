@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"syscall"
+	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -60,7 +61,7 @@ const syncFlags = syscall.O_SYNC | syscall.O_DSYNC
 // newHandle makes a handle and the flags of the reply that carries it.
 func (n *node) newHandle(file *transfer.File, write bool, flags uint32, keep bool) (*handle, uint32) {
 	h := &handle{
-		node: n, file: file, write: write,
+		node: n, file: file, write: write, opened: time.Now(),
 		direct: flags&syscall.O_ACCMODE == syscall.O_WRONLY && flags&syncFlags == 0 || flags&directFlag != 0,
 	}
 	n.fs.track(h)

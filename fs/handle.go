@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"syscall"
+	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -18,6 +19,7 @@ type handle struct {
 	file   *transfer.File
 	write  bool // may write, counts as a writer
 	direct bool // goes past the page cache
+	opened time.Time
 }
 
 var (
@@ -38,6 +40,10 @@ func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadRes
 	chunks, err := h.file.Read(c, off, len(dest))
 	if err != nil {
 		return nil, h.node.fail(c, "read", err, "off", off, "len", len(dest))
+	}
+	if h.file.Damaged(h.opened) {
+		chunks.Release()
+		return nil, h.node.fail(c, "read", transfer.ErrDamaged, "off", off)
 	}
 	return newReadResult(chunks), 0
 }

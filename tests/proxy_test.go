@@ -3,6 +3,8 @@
 package tests
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -28,6 +30,7 @@ func (r request) movesData() bool {
 type proxy struct {
 	mu       sync.Mutex
 	requests []request
+	spoil    func(request) bool // whose answers get a wrong byte
 }
 
 // through returns the server as seen through a new proxy.
@@ -41,7 +44,7 @@ func through(t *testing.T, s *server) (*server, *proxy) {
 	rp := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
 		r.Out.Host = r.In.Host // it is part of the signature
-	}}
+	}, ModifyResponse: p.pass}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.requests = append(p.requests, request{r.Method, r.URL.Path, r.URL.RawQuery, r.ContentLength})
@@ -50,6 +53,40 @@ func through(t *testing.T, s *server) (*server, *proxy) {
 	}))
 	t.Cleanup(front.Close)
 	return &server{s.name, client{front.URL, s.access, s.secret}}, p
+}
+
+// pass changes a byte of the answers that are to be spoiled.
+func (p *proxy) pass(resp *http.Response) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	in := resp.Request
+	if p.spoil == nil || !p.spoil(request{in.Method, in.URL.Path, in.URL.RawQuery, resp.ContentLength}) {
+		return nil
+	}
+	body := resp.Body
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(body, first); err != nil {
+		return err
+	}
+	first[0] ^= 1
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(first), body), body}
+	return nil
+}
+
+// spoilOnce changes a byte of the next answer with bytes of an object.
+func (p *proxy) spoilOnce() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spoil = func(r request) bool {
+		hit := r.method == "GET" && r.movesData() && r.length > 0
+		if hit {
+			p.spoil = nil
+		}
+		return hit
+	}
 }
 
 // reset forgets what came so far.

@@ -41,9 +41,10 @@ type FetchOptions struct {
 	Bucket       *s3.Bucket
 	Budget       *mem.Budget // its reclaim function becomes the Fetcher's
 	Arena        *mem.Arena
-	Memory       int64      // bytes of consumed blocks that are kept; 0: none
-	Disk         *disk.Tier // nil: nothing is kept on disk. It is closed after the Fetcher
-	ReadaheadMax int64      // bytes that one stream may have ahead; 0: 128 MiB
+	Memory       int64            // bytes of consumed blocks that are kept; 0: none
+	Disk         *disk.Tier       // nil: nothing is kept on disk. It is closed after the Fetcher
+	ReadaheadMax int64            // bytes that one stream may have ahead; 0: 128 MiB
+	Damaged      func(key string) // bytes of the object that were given out are wrong; may be nil
 	Log          *slog.Logger
 }
 
@@ -290,7 +291,7 @@ func (f *Fetcher) dropIdle(age time.Duration) {
 
 // fetchCounters is what Stats reads.
 type fetchCounters struct {
-	requests, fetched, loaded, asked, reads, hits, retries, hedges atomic.Int64
+	requests, fetched, loaded, asked, reads, hits, retries, hedges, damaged atomic.Int64
 }
 
 // FetchStats counts since the start of the mount.
@@ -303,6 +304,7 @@ type FetchStats struct {
 	Hits     int64 // reads that found all their bytes there
 	Retries  int64 // requests sent again after an error or a stall
 	Hedges   int64 // requests sent beside one whose answer was late
+	Damaged  int64 // versions whose bytes were not what the bucket has
 
 	Live, Refs, Flights int // blocks, references, requests now; zero after Close
 }
@@ -313,7 +315,7 @@ func (f *Fetcher) Stats() FetchStats {
 	return FetchStats{
 		Requests: f.stats.requests.Load(), Fetched: f.stats.fetched.Load(), Loaded: f.stats.loaded.Load(),
 		Asked: f.stats.asked.Load(), Reads: f.stats.reads.Load(), Hits: f.stats.hits.Load(),
-		Retries: f.stats.retries.Load(), Hedges: f.stats.hedges.Load(),
+		Retries: f.stats.retries.Load(), Hedges: f.stats.hedges.Load(), Damaged: f.stats.damaged.Load(),
 		Live: g.Live, Refs: g.Refs, Flights: g.Flights,
 	}
 }

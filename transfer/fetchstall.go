@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"s3mount/internal/s3"
 )
 
 // rangeAnswer is what one GET came to.
@@ -93,7 +95,18 @@ func (r *race) send() {
 func (f *Fetcher) get(ctx context.Context, ask *rangeAsk) (io.ReadCloser, error) {
 	f.stats.requests.Add(1)
 	sent, o := time.Now(), ask.object
-	body, answer, err := f.opts.Bucket.GetRange(ctx, o.Key, o.ETag, o.VersionID, ask.off, ask.n)
+	var (
+		body   io.ReadCloser
+		answer s3.Object
+		err    error
+	)
+	if ask.off == 0 && ask.n == o.Size {
+		if body, answer, err = f.opts.Bucket.Get(ctx, o.Key, o.ETag, o.VersionID, o.Size); err == nil {
+			ask.check.expect(answer.CRC64NVME)
+		}
+	} else {
+		body, answer, err = f.opts.Bucket.GetRange(ctx, o.Key, o.ETag, o.VersionID, ask.off, ask.n)
+	}
 	if err != nil {
 		return nil, err
 	}

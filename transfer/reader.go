@@ -32,7 +32,10 @@ type Reader struct {
 func (f *Fetcher) NewReader(r *Remote) *Reader {
 	o := r.Object()
 	rd := &Reader{fetcher: f, remote: r}
-	rd.content = cache.Content{ID: r.id, Size: o.Size, Fill: func(fl *cache.Flight) { f.fill(r, fl) }}
+	rd.content = cache.Content{
+		ID: r.id, Size: o.Size, Fill: func(fl *cache.Flight) { f.fill(r, fl) },
+		Full: func(i int64, p []byte, loaded bool) { f.checkBlock(r, &rd.content, i, p, loaded) },
+	}
 	rd.mu.plan = plan.NewReadahead(o.Size, mem.BlockSize, readerTail(o.Key))
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -20,8 +20,9 @@ var ErrStale = errors.New("object changed while it was being read")
 // Remote is one version of one object that is being read. A server-side rename moves it
 // (Relocate); the content ID stays, and with it what is cached.
 type Remote struct {
-	id cache.ContentID
-	mu struct {
+	id    cache.ContentID
+	check contentCheck
+	mu    struct {
 		sync.Mutex
 		object   s3.Object
 		archived bool

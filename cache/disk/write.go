@@ -130,19 +130,23 @@ func (t *Tier) run() {
 				case <-t.wake:
 				}
 			}
+			t.writing.Lock() // so that Evict finds a block in the queue or on disk
 			t.mu.Lock()
 			k := min(t.batch(), len(t.mu.queue))
 			batch := slices.Clone(t.mu.queue[:k])
 			t.mu.queue = slices.Delete(t.mu.queue, 0, k)
 			closed = t.mu.closed
 			t.mu.Unlock()
+			if len(batch) > 0 {
+				t.writeLocked(batch)
+			}
+			t.writing.Unlock()
 			if len(batch) == 0 {
 				if closed {
 					return
 				}
 				break
 			}
-			t.write(batch)
 			for _, it := range batch {
 				it.release()
 			}
@@ -155,6 +159,11 @@ func (t *Tier) run() {
 func (t *Tier) write(batch []item) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
+	t.writeLocked(batch)
+}
+
+// writeLocked is write for who holds t.writing.
+func (t *Tier) writeLocked(batch []item) {
 	slices.SortFunc(batch, func(a, b item) int {
 		return cmp.Or(bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.index, b.index))
 	})

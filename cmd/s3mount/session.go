@@ -59,7 +59,7 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 	s.blocks = s.openBlocks(bucket)
 	s.fetcher = transfer.NewFetcher(transfer.FetchOptions{
 		Bucket: bucket, Budget: budget, Arena: s.arena, Disk: s.blocks,
-		Memory: cfg.Memory / 2, ReadaheadMax: cfg.ReadaheadMax, Log: log,
+		Memory: cfg.Memory / 2, ReadaheadMax: cfg.ReadaheadMax, Damaged: s.damaged, Log: log,
 	})
 	host, err := os.Hostname()
 	if err != nil {

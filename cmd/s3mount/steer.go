@@ -71,6 +71,13 @@ func (s *session) Refresh(path string) (names int) {
 	return len(known)
 }
 
+// damaged has the kernel forget the pages of an object that was not read right.
+func (s *session) damaged(key string) {
+	if server := s.server.Load(); server != nil {
+		server.Invalidate(s.tree.Path(key))
+	}
+}
+
 // Cancel gives up the publication of one file.
 func (s *session) Cancel(ctx context.Context, path string) error {
 	changed, err := s.tree.Cancel(ctx, path)

@@ -34,6 +34,20 @@ func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
 	return o, nil
 }
 
+// Sum asks for the CRC64NVME of a version of an object: nil where the server has none.
+func (b *Bucket) Sum(ctx context.Context, key, etag, versionID string) (*uint64, error) {
+	out, err := b.api.Load().HeadObject(ctx, &awss3.HeadObjectInput{
+		Bucket: &b.cfg.Bucket, Key: &key, IfMatch: str(etag), VersionId: str(versionID), RequestPayer: b.payer(),
+	}, withSums)
+	if err != nil {
+		return nil, classify("HeadObject", key, err)
+	}
+	if etag != "" && !sameETag(etag, val(out.ETag)) {
+		return nil, &Error{Op: "HeadObject", Key: key, Kind: ErrChanged}
+	}
+	return parseSum(out.ChecksumCRC64NVME), nil
+}
+
 // Put writes an object in one request; it replaces what is there, unless c says
 // otherwise. The body is read from its present position, again for each try,
 // and may be read until Put returns. crc is the CRC64NVME of the body, which

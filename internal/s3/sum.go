@@ -17,6 +17,18 @@ func Combine(first, second uint64, secondLen int64) uint64 {
 	return multiply(shift, first) ^ second
 }
 
+// CombineBlocks is Combine for blocks of the same length, all but the last.
+func CombineBlocks(sums []uint64, length, lastLength int64) (crc uint64) {
+	shift := Combine(1<<63, 0, length) // x^0, moved by a block
+	for i, sum := range sums {
+		if i == len(sums)-1 {
+			return Combine(crc, sum, lastLength)
+		}
+		crc = multiply(shift, crc) ^ sum
+	}
+	return crc
+}
+
 // multiply is a*b modulo the polynomial.
 func multiply(a, b uint64) uint64 {
 	var product uint64

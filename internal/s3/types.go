@@ -59,6 +59,8 @@ type Object struct {
 	Archived     bool      // must be restored before it can be read
 	Props        Properties
 	HasProps     bool // Props are known: true from Head and GetRange, false from List
+
+	CRC64NVME *uint64 // of all bytes, from Get and Sum where the server has it
 }
 
 // Properties is what an object carries besides its bytes.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/minio/crc64nvme"
 )
 
 // object is one version of one object.
@@ -19,6 +21,7 @@ type object struct {
 	etag    string
 	version string
 	at      time.Time
+	sum     string      // its CRC64NVME, as in the header; may be empty
 	header  http.Header // Content-Type and the like, X-Amz-Meta-*, storage class
 }
 
@@ -74,6 +77,16 @@ func (s *Server) Touch(key string, header http.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.objects[Name+"/"+key].header = header.Clone()
+}
+
+// Seal takes the CRC64NVME of an object of the bucket Name, to be told to who asks.
+func (s *Server) Seal(key string) {
+	data, _ := s.Object(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.mu.objects[Name+"/"+key]; o != nil {
+		o.sum = encodeSum(crc64nvme.Checksum(data))
+	}
 }
 
 // Object gives the bytes of an object of the bucket Name.

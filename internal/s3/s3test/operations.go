@@ -149,6 +149,9 @@ func (c *call) get(w *answer) error {
 	if o.version != "" {
 		w.Header().Set("X-Amz-Version-Id", o.version)
 	}
+	if o.sum != "" && status == http.StatusOK && c.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
+		w.Header().Set(sumHeader, o.sum)
+	}
 	w.Header().Set("ETag", o.etag)
 	w.Header().Set("Last-Modified", o.at.UTC().Format(http.TimeFormat))
 	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))

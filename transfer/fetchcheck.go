@@ -1,0 +1,157 @@
+package transfer
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/minio/crc64nvme"
+
+	"s3mount/cache"
+	"s3mount/internal/mem"
+	"s3mount/internal/s3"
+)
+
+// ErrDamaged: bytes that the bucket sent, or the disk kept, are not those of the object.
+// They are given up here; who opens the file again gets others.
+var ErrDamaged = errors.New("bytes did not match the checksum of the object")
+
+// checkMost is how many blocks of a content are checked: more would take too much memory.
+const checkMost = 1 << 18 // 64 GiB
+
+// checkPatience is how long the last block waits for the checksum of the object.
+const checkPatience = 3 * time.Second
+
+// contentCheck compares a version with the CRC64NVME that the bucket has of it, once all
+// of its blocks have passed, in whatever order. An answer for a range carries no checksum, so
+// that is the earliest time; from then on each block is compared as it comes again.
+//
+// A reader has had the first blocks by then. So when the sum is another one, what was opened
+// before fails (File.Damaged), and all tiers give up the blocks.
+type contentCheck struct {
+	mu      sync.Mutex
+	sums    []uint64 // by block
+	seen    []bool
+	left    int64 // blocks that have not passed
+	want    *uint64
+	known   bool          // want is known
+	asked   chan struct{} // closed when want is known, or never will be; nil: not asked yet
+	damaged time.Time     // who opened it before may have wrong bytes
+}
+
+// expect notes what the bucket has; nil: nothing.
+func (k *contentCheck) expect(crc *uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.want, k.known = crc, true
+}
+
+// damagedSince tells whether who reads since then may have got wrong bytes.
+func (k *contentCheck) damagedSince(t time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.damaged.IsZero() && !k.damaged.Before(t)
+}
+
+// note takes the sum of a block. ask: the sum of all will be needed (not for what the disk
+// has: that is read without the bucket); whole: all are there; bad: the block is not what it
+// was before.
+func (k *contentCheck) note(i, blocks int64, crc uint64, loaded bool) (ask, whole, bad bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.sums == nil {
+		k.sums, k.seen, k.left = make([]uint64, blocks), make([]bool, blocks), blocks
+	}
+	if k.seen[i] {
+		return false, false, k.sums[i] != crc
+	}
+	k.seen[i], k.sums[i] = true, crc
+	k.left--
+	if !loaded && k.asked == nil && !k.known && k.left <= blocks/2 {
+		k.asked, ask = make(chan struct{}), true
+	}
+	return ask, k.left == 0, false
+}
+
+// holds compares all blocks with what the bucket has, if that is known.
+func (k *contentCheck) holds(size int64) bool {
+	k.mu.Lock()
+	asked := k.asked
+	k.mu.Unlock()
+	if asked != nil {
+		select {
+		case <-asked:
+		case <-time.After(checkPatience):
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.want == nil || k.left > 0 {
+		return true
+	}
+	last := size - int64(len(k.sums)-1)*mem.BlockSize
+	return s3.CombineBlocks(k.sums, mem.BlockSize, last) == *k.want
+}
+
+// condemn fails who has it open now.
+func (k *contentCheck) condemn() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.damaged = time.Now()
+}
+
+// reset begins anew.
+func (k *contentCheck) reset() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sums, k.seen = nil, nil
+}
+
+// checkBlock is told of each block of r before its last bytes are given out.
+func (f *Fetcher) checkBlock(r *Remote, c *cache.Content, i int64, p []byte, loaded bool) {
+	if c.Blocks() > checkMost {
+		return
+	}
+	ask, whole, bad := r.check.note(i, c.Blocks(), crc64nvme.Checksum(p), loaded)
+	if ask {
+		f.askSum(r)
+	}
+	if !bad && (!whole || r.check.holds(c.Size)) {
+		return
+	}
+	o := r.Object()
+	f.opts.Log.Error("bytes did not match the checksum of the object: they are fetched again, and what was open fails", "key", o.Key, "etag", o.ETag)
+	f.stats.damaged.Add(1)
+	r.check.reset()
+	f.blocks.Discard(c)
+	r.check.condemn()
+	if f.opts.Damaged == nil {
+		return
+	}
+	f.wg.Go(func() { // the caller is a flight, which Close waits for
+		f.opts.Damaged(o.Key) // waits for reads that wait for the flight
+		r.check.condemn()     // and whoever has opened it since
+	})
+}
+
+// askSum asks for the checksum of a version, beside the rest of its blocks.
+func (f *Fetcher) askSum(r *Remote) {
+	o, k := r.Object(), &r.check
+	f.wg.Go(func() {
+		defer close(k.asked)
+		sum, err := f.opts.Bucket.Sum(f.ctx, o.Key, o.ETag, o.VersionID)
+		if err != nil {
+			f.opts.Log.Debug("no checksum to compare with", "key", o.Key, "error", err)
+			return
+		}
+		k.expect(sum)
+	})
+}
+
+// Damaged tells whether bytes that were read since then may be wrong. A descriptor that was
+// opened before fails from then on.
+func (f *File) Damaged(since time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.clean != nil && f.clean.remote != nil && f.clean.remote.check.damagedSince(since)
+}
