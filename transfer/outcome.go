@@ -46,10 +46,12 @@ func (f *File) afterFailure(ctx context.Context, c *content, key string, err err
 	f.mu.Lock()
 	s := c.stream
 	moved := s != nil && s.key != key && errors.Is(err, s3.ErrPrecondition) // its own key has another object now
-	lost := s != nil && (errors.Is(err, s3.ErrNoUpload) || s.err != nil) || moved
+	lost := s != nil && (errors.Is(err, s3.ErrNoUpload) || s.err != nil && !passing(s.err)) || moved
 	if lost {
 		f.abandon(c) // its bytes are in the spool: the next try begins anew
 		c.tried = false
+	} else if s != nil {
+		s.err = nil // the next try goes on with it
 	}
 	f.mu.Unlock()
 	switch {
@@ -65,6 +67,18 @@ func (f *File) afterFailure(ctx context.Context, c *content, key string, err err
 		return f.keepBoth(ctx, c, key)
 	}
 	return err
+}
+
+// passing tells whether what a part failed with says nothing about its upload: who asks
+// may not write at present, or the disk here could not be read.
+func passing(err error) bool {
+	var answer *s3.Error
+	for _, kind := range []error{s3.ErrDenied, s3.ErrCredentials, s3.ErrClockSkew, s3.ErrWrongRegion, s3.ErrNoBucket} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return !errors.As(err, &answer) && !errors.Is(err, ErrUploadLost)
 }
 
 // sourceGone is called when a copy failed because of its source, or because of what

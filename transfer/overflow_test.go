@@ -17,8 +17,8 @@ func (g *writeRig) overflow(f *File, data []byte) {
 	g.t.Helper()
 	for off := 0; off < len(data); off += 1 << 20 {
 		g.write(f, data[off:min(off+1<<20, len(data))], int64(off))
-		if used := g.journal.Spool.Used(); used > overflowLimit {
-			g.t.Fatalf("the spool holds %d bytes, its limit is %d", used, overflowLimit)
+		if used := g.journal.Spool.Used(); used > g.limit {
+			g.t.Fatalf("the spool holds %d bytes, its limit is %d", used, g.limit)
 		}
 	}
 }

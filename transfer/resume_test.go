@@ -3,10 +3,12 @@ package transfer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
 
+	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
 )
 
@@ -195,4 +197,32 @@ func TestResumeOfAnEditWhoseBaseIsGone(t *testing.T) {
 		g.has(g.theirs(), []byte("theirs"))
 		g.idle()
 	})
+}
+
+// Credentials that end in the middle of an upload cost the parts that they refuse: the
+// others stay in the bucket, also those that have left the spool.
+func TestDeniedPartKeepsTheUpload(t *testing.T) {
+	for _, limit := range []int64{1 << 30, overflowLimit} {
+		writeSim(t, limit, func(t *testing.T, g *writeRig) {
+			data := writePattern(1, 80<<20)
+			f := g.create("k")
+			g.overflow(f, data[:70<<20])
+			after(time.Minute)
+			g.fault("UploadPart", -1, s3test.Fault{Status: 403, Code: "ExpiredToken"})
+			g.write(f, data[70<<20:], 70<<20)
+			after(time.Minute)
+			if err := f.Sync(context.Background()); !errors.Is(err, s3.ErrCredentials) {
+				t.Errorf("fsync: %v", err)
+			}
+			f.CloseHandle(true)
+			g.server.Fault(nil)
+			g.wait()
+			g.has("k", data)
+			g.keys("k")
+			g.idle()
+			if n := g.server.Count("CreateMultipartUpload"); n != 1 {
+				t.Errorf("%d uploads were made, want 1", n)
+			}
+		})
+	}
 }
