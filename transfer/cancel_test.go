@@ -323,3 +323,23 @@ func TestLostUploadIsRemembered(t *testing.T) {
 		})
 	}
 }
+
+// A close comes while an upload is being created: its record says that too, so that
+// the key is known when the ID never comes.
+func TestCloseKeepsTheIntentOfAnUpload(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.fault("CreateMultipartUpload", -1, s3test.Fault{NoAnswer: true})
+		data := writePattern(1, 24<<20)
+		f := g.create("k")
+		g.write(f, data, 0)
+		after(0) // the request is on its way
+		g.closeFile(f)
+		g.crash()
+		if got := g.engine.LostUploads(); len(got) != 1 || got[0] != "k" {
+			t.Errorf("keys at which an upload may be left: %q, want that of the file", got)
+		}
+		g.wait()
+		g.has("k", data)
+		g.idle()
+	})
+}

@@ -194,10 +194,11 @@ func (f *File) saveUpload(c *content, creating string) error {
 	f.saving.Lock()
 	defer f.saving.Unlock()
 	f.mu.Lock()
-	if f.key == "" {
+	if f.key == "" || !slices.Contains(f.chain, c) { // it is not to come back
 		f.mu.Unlock()
 		return context.Canceled
 	}
+	c.intent = creating
 	rec := f.record(c)
 	if c.rec != nil {
 		up := rec.Upload
@@ -205,7 +206,7 @@ func (f *File) saveUpload(c *content, creating string) error {
 		rec.Upload, rec.Creating = up, creating
 		c.rec = &rec
 	} else {
-		rec.Open, rec.Creating = true, creating
+		rec.Open = true
 	}
 	f.mu.Unlock()
 	return f.eng.apply([]journal.Record{rec})
@@ -215,7 +216,7 @@ func (f *File) saveUpload(c *content, creating string) error {
 func (f *File) record(c *content) journal.Record {
 	r := journal.Record{
 		ID: c.id, Seq: c.seq, Key: f.key, Extents: c.ext.List(), Meta: c.meta,
-		Publication: c.born, Delete: f.moved,
+		Publication: c.born, Delete: f.moved, Creating: c.intent,
 	}
 	if f.object != nil {
 		r.Replaces = f.object.ETag

@@ -42,6 +42,7 @@ type content struct {
 	sealed    int64    // a record has the checksums of the bytes below; 0: none
 	rewritten bool     // bytes changed after a record: no checksums until the freeze
 
+	intent string          // the key of an upload that is being created; each record says it
 	born   string          // publication ID
 	rec    *journal.Record // as the journal has it, nil: it has none
 	folded []string        // records that go when the next one of it is written

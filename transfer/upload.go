@@ -183,10 +183,13 @@ func (f *File) create(ctx context.Context, c *content, s *upload) error {
 		if retryable(err) || errors.Is(err, context.Canceled) { // it may be there all the same
 			err = errors.Join(err, f.eng.noteLost(s.key))
 		}
+		f.mu.Lock()
+		c.intent = ""
+		f.mu.Unlock()
 		return err
 	}
 	f.mu.Lock()
-	s.id = id
+	s.id, c.intent = id, ""
 	dead := s.ctx.Err() != nil
 	f.mu.Unlock()
 	if dead {
