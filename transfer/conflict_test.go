@@ -426,3 +426,24 @@ func TestLateRequestOfAKilledProcess(t *testing.T) {
 		})
 	}
 }
+
+// An edit was begun above a change of the mode, which then meets the version of another
+// client: the edit keeps to the version that it was made of.
+func TestEditAboveAChangeOfTheModeIsNotMixed(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.existing("k", []byte("0123456789"))
+		g.open(f)
+		g.reads(f, []byte("0123456789")) // its bytes are held here
+		check(t, f.SetMeta(func(m *Meta) { m.Mode = ModeFile | 0o600 }))
+		g.hook("CopyObject", "k", func() {
+			g.write(f, []byte("ours"), 2)
+			g.server.PutObject("k", []byte("THEIRS____"), nil)
+		})
+		after(time.Minute)
+		g.closeFile(f)
+		g.wait()
+		g.has("k", []byte("01ours6789"))
+		g.has(g.theirs(), []byte("THEIRS____"))
+		g.idle()
+	})
+}

@@ -96,17 +96,24 @@ func (f *File) sourceGone(ctx context.Context, c *content, base *s3.Object, key 
 		c.done = nil
 		f.mu.Unlock()
 		return s3.Object{}, errRenewed
-	case err == nil && base.Key == key: // nothing but attributes were changed here
+	case err == nil && base.Key == key && f.takeTheirs(c, &now): // nothing but attributes were changed here
 		f.eng.log.Warn("another client wrote the file anew: a change of its attributes is dropped", "key", key)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		c.ext, c.meta = plan.NewExtents(now.Size, plan.Base), ReadMeta(&now, c.meta)
-		if len(f.chain) == 1 {
-			f.meta = c.meta
-		}
 		return now, nil
 	}
 	return s3.Object{}, fmt.Errorf("%w: %w", ErrConflict, failed)
+}
+
+// takeTheirs makes the version of another client that of the content, unless something
+// builds on the bytes that it had.
+func (f *File) takeTheirs(c *content, theirs *s3.Object) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.chain) > 1 {
+		return false
+	}
+	c.ext, c.meta = plan.NewExtents(theirs.Size, plan.Base), ReadMeta(theirs, c.meta)
+	f.meta = c.meta
+	return true
 }
 
 // carries tells whether an object has all that p says.
