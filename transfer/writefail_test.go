@@ -4,7 +4,10 @@ package transfer
 
 import (
 	"context"
+	"os"
 	"os/signal"
+	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -76,4 +79,64 @@ func TestWriteThatTheDiskTakesInPart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// breakDisk lets nothing that is done with an open file reach the disk, until mend.
+func breakDisk(t *testing.T, path string) (mend func()) {
+	t.Helper()
+	var pipe [2]int
+	check(t, syscall.Pipe2(pipe[:], syscall.O_CLOEXEC))
+	list, err := os.ReadDir("/proc/self/fd")
+	check(t, err)
+	kept := map[int]int{}
+	for _, e := range list {
+		fd, err := strconv.Atoi(e.Name())
+		check(t, err)
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && to == path {
+			saved, err := syscall.Dup(fd)
+			check(t, err)
+			kept[fd] = saved
+			check(t, syscall.Dup3(pipe[1], fd, syscall.O_CLOEXEC))
+		}
+	}
+	if len(kept) == 0 {
+		t.Fatalf("%s is not open", path)
+	}
+	return func() {
+		for fd, saved := range kept {
+			check(t, syscall.Dup3(saved, fd, syscall.O_CLOEXEC))
+			check(t, syscall.Close(saved))
+		}
+		check(t, syscall.Close(pipe[0]))
+		check(t, syscall.Close(pipe[1]))
+	}
+}
+
+// A disk that could not keep the bytes tells so once. The close fails, and so does each
+// one after it: the bytes are not taken for safe, and never published.
+func TestFailedSyncFailsForEver(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.create("k")
+		g.write(f, []byte("bytes"), 0)
+		mend := breakDisk(t, filepath.Join(g.dir, "spool", f.head().id))
+		err := f.Flush(context.Background())
+		mend()
+		if err == nil {
+			t.Fatal("the close succeeded, the disk had failed")
+		}
+		if err := f.Flush(context.Background()); err == nil {
+			t.Error("the next close took the bytes for safe")
+		}
+		f.CloseHandle(true)
+		time.Sleep(time.Hour)
+		g.keys()
+		if st := g.engine.Status(""); len(st) != 1 || st[0].State != StateFailed {
+			t.Errorf("status %+v", st)
+		}
+		g.crash()
+		if len(g.found.Files) != 0 {
+			t.Errorf("the journal took the bytes for safe: %+v", g.found)
+		}
+		g.keys()
+	})
 }

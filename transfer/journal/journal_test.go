@@ -145,3 +145,25 @@ func TestSpoolLimitAndReferences(t *testing.T) {
 		t.Errorf("spool file left: %v", err)
 	}
 }
+
+// A reboot empties memory file systems: they are refused unless asked for.
+func TestMemoryFileSystemIsRefused(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "journal")
+	if err != nil {
+		t.Skip("no memory file system: ", err)
+	}
+	defer os.RemoveAll(dir)
+	if volatile, err := onMemory(dir); err != nil || !volatile {
+		t.Skipf("/dev/shm is none: %v, %v", volatile, err)
+	}
+	if _, err := Open(Options{Dir: dir}); !errors.Is(err, ErrVolatile) {
+		t.Errorf("open: %v, want ErrVolatile", err)
+	}
+	j, err := Open(Options{Dir: dir, AllowVolatile: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+}
