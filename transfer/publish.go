@@ -230,19 +230,21 @@ func (f *File) startUpload(ctx context.Context, c *content, key string) error {
 			return err
 		}
 	}
-	defer f.eng.creates(key)()
 	f.mu.Lock()
 	s := f.eng.newUpload(key, f.object, c.meta, pieces)
 	s.layout = f.eng.layoutOf(c)
+	c.stream = s // the record that follows the answer names it
 	f.mu.Unlock()
-	if err := f.create(ctx, c, s); err != nil {
+	err := f.create(ctx, c, s)
+	if err != nil {
+		f.mu.Lock()
+		if c.stream == s {
+			f.abandon(c)
+		}
+		f.mu.Unlock()
 		s.cancel()
-		return err
 	}
-	f.mu.Lock()
-	c.stream = s
-	f.mu.Unlock()
-	return f.saveUpload(c, "")
+	return err
 }
 
 // put sends a small content in one request.

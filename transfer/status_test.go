@@ -219,3 +219,27 @@ func TestEngineOwnsItsUploads(t *testing.T) {
 		}
 	})
 }
+
+// TestUploadIsNotedOnce: the intent, then the upload.
+func TestUploadIsNotedOnce(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.existing("k", writePattern(1, 30<<20))
+		g.open(f)
+		g.write(f, []byte("x"), 0)
+		g.closeFile(f)
+		var records []string
+		g.engine.around = func(apply func() error) error {
+			err := apply()
+			list, _ := g.journal.Records()
+			for _, r := range list {
+				records = append(records, fmt.Sprintf("creating %q, upload %t", r.Creating, r.Upload != nil))
+			}
+			return err
+		}
+		g.wait()
+		want := []string{`creating "k", upload false`, `creating "", upload true`}
+		if !slices.Equal(records, want) {
+			t.Errorf("the journal went through %q, want %q", records, want)
+		}
+	})
+}
