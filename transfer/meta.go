@@ -141,12 +141,18 @@ func formatMtime(ns int64) string {
 	return fmt.Sprintf("%s%d.%09d", sign, sec, frac)
 }
 
-// parseMtime accepts whole seconds and any number of decimals.
+// parseMtime accepts whole seconds and any number of decimals, as s3fs and rclone write
+// them, and dates as RFC 3339 has them.
 func parseMtime(v string) (int64, bool) {
-	whole, frac, _ := strings.Cut(strings.TrimSpace(v), ".")
+	v = strings.TrimSpace(v)
+	whole, frac, _ := strings.Cut(v, ".")
 	neg := strings.HasPrefix(whole, "-")
 	sec, err := strconv.ParseInt(strings.TrimPrefix(whole, "-"), 10, 64)
-	if err != nil || sec > 1<<33 {
+	if err != nil {
+		at, err := time.Parse(time.RFC3339Nano, v)
+		return at.UnixNano(), err == nil && at.Year() > 1700 && at.Year() < 2200
+	}
+	if sec > 1<<33 {
 		return 0, false
 	}
 	frac = (frac + "000000000")[:9]
@@ -161,15 +167,28 @@ func parseMtime(v string) (int64, bool) {
 	}
 }
 
-// parseMode reads the decimal mode of s3fs and the octal one of rclone, which
-// begins with 0.
+// parseMode reads the decimal mode of s3fs, and the octal one of rclone, which may begin
+// with 0: a decimal that has no type of file is one.
 func parseMode(v string) (uint32, bool) {
-	base := 10
-	if strings.HasPrefix(v, "0") {
-		base = 8
+	if !strings.HasPrefix(v, "0") {
+		if n, err := strconv.ParseUint(v, 10, 32); err == nil && isMode(n) {
+			return uint32(n), true
+		}
 	}
-	n, err := strconv.ParseUint(v, base, 32)
-	return uint32(n), err == nil
+	n, err := strconv.ParseUint(v, 8, 32)
+	return uint32(n), err == nil && isMode(n)
+}
+
+// isMode tells whether a number is a mode of stat(2), with or without the type.
+func isMode(n uint64) bool {
+	if n > 0o177777 {
+		return false
+	}
+	switch n & ModeType {
+	case 0, ModeFile, ModeDir, ModeLink, 0o010000, 0o020000, 0o060000, 0o140000: // pipe, devices, socket
+		return true
+	}
+	return false
 }
 
 func formatXattrs(x map[string][]byte) string {
@@ -181,11 +200,11 @@ func formatXattrs(x map[string][]byte) string {
 	if err != nil {
 		panic(err) // a map of strings always has a JSON form
 	}
-	return url.QueryEscape(string(raw))
+	return url.PathEscape(string(raw)) // s3fs takes a + for what it is
 }
 
 func parseXattrs(v string) map[string][]byte {
-	if plain, err := url.QueryUnescape(v); err == nil {
+	if plain, err := url.PathUnescape(v); err == nil {
 		v = plain
 	}
 	var enc map[string]string

@@ -41,7 +41,12 @@ func TestMetaOfOtherClients(t *testing.T) {
 		{"1500000000", "33188", 1_500_000_000e9, ModeFile | 0o644},
 		{"1500000000.25", "0100600", 1_500_000_000e9 + 25e7, ModeFile | 0o600}, // rclone
 		{"1500000000.1234567891", "420", 1_500_000_000_123456789, ModeFile | 0o644},
+		{"1500000000.5", "100640", 1_500_000_000e9 + 5e8, ModeFile | 0o640}, // rclone with --metadata
+		{"2017-07-14T04:40:00.5+02:00", "40750", 1_500_000_000e9 + 5e8, ModeDir | 0o750},
+		{"1500000000.000000001", "120777", 1_500_000_000e9 + 1, ModeLink | 0o777},
+		{"-1.5", "16877", -15e8, ModeDir | 0o755}, // s3fs
 		{"soon", "rw", 7e9, def.Mode},
+		{"5000-01-01T00:00:00Z", "999999999", 7e9, def.Mode},
 		{"99999999999999", "", 7e9, def.Mode},
 	} {
 		o := s3.Object{LastModified: time.Unix(7, 0), HasProps: true}
@@ -53,6 +58,20 @@ func TestMetaOfOtherClients(t *testing.T) {
 	o := s3.Object{LastModified: time.Unix(7, 0)} // of a listing
 	if m := ReadMeta(&o, def); m.MtimeNS != 7e9 || m.Mode != def.Mode {
 		t.Errorf("listed: %+v", m)
+	}
+}
+
+// The forms in which clients write extended attributes: s3fs encodes all of it.
+func TestXattrsOfOtherClients(t *testing.T) {
+	want := map[string][]byte{"user.a b": {0xfb, 0xff, 0xfe}, "user.c": []byte("value")}
+	for _, v := range []string{
+		formatXattrs(want),
+		`{"user.a b":"+//+","user.c":"dmFsdWU="}`,
+		`%7b%22user.a%20b%22%3a%22%2b%2f%2f%2b%22%2c%22user.c%22%3a%22dmFsdWU%3d%22%7d`,
+	} {
+		if got := parseXattrs(v); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is %q", v, got)
+		}
 	}
 }
 
