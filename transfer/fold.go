@@ -38,12 +38,29 @@ func (f *File) fold(list []*content) (*content, error) {
 
 // merge writes what b changed into a, which takes b's place. It may be repeated
 // after a crash: the journal has both until it is done.
+//
+// It fails with ErrSpoolFull, and changes nothing then, when there is no room for what a
+// lacks.
 func (f *File) merge(a, b *content) error {
 	changed := b.ext.List()
 	f.mu.Lock()
 	err := f.makeSpool(a)
+	var lacks int64
+	for _, x := range changed {
+		if x.Kind == plan.Data {
+			lacks += x.Len
+			for _, y := range a.ext.Range(x.Off, x.Len) {
+				if y.Kind == plan.Data {
+					lacks -= y.Len
+				}
+			}
+		}
+	}
 	f.mu.Unlock()
 	if err != nil {
+		return err
+	}
+	if err := f.eng.reserve(f.eng.ctx, f, a.spool, lacks); err != nil {
 		return err
 	}
 	if err := f.unseal(a); err != nil {
@@ -56,7 +73,7 @@ func (f *File) merge(a, b *content) error {
 		if x.Kind == plan.Hole {
 			err = a.spool.Punch(x.Off, x.Len)
 		} else if x.Kind == plan.Data {
-			err = f.copyRange(b.spool, a.spool, x.Off, x.Len)
+			err = copySpool(b.spool, a.spool, x.Off, x.Len)
 		}
 		if err != nil {
 			return err
@@ -95,13 +112,6 @@ func (f *File) merge(a, b *content) error {
 	a.folded = append(append(a.folded, b.folded...), b.id)
 	f.mu.Unlock()
 	return f.save(a)
-}
-
-func (f *File) copyRange(from, to *journal.File, off, n int64) error {
-	if err := f.eng.reserve(f.eng.ctx, f, to, n); err != nil {
-		return err
-	}
-	return copySpool(from, to, off, n)
 }
 
 // copySpool copies a range from one spool file to the same place of another one.

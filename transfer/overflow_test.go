@@ -322,3 +322,22 @@ func TestOverflowedFileIsCut(t *testing.T) {
 		})
 	}
 }
+
+// Two closed versions that the spool has no room to fold go one after the other.
+func TestFoldWithoutRoom(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		data := writePattern(11, 44<<20)
+		g.failing(func(op, part string) bool { return true })
+		f := g.create("k")
+		g.write(f, data[:14<<20], 0)
+		g.closeFile(f)
+		g.open(f)
+		g.write(f, data[14<<20:], 14<<20)
+		g.closeFile(f)
+		g.server.Fault(nil)
+		time.Sleep(time.Hour)
+		g.has("k", data)
+		g.idle()
+		g.keys("k")
+	})
+}

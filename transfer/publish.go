@@ -143,6 +143,12 @@ func (f *File) publishOnce() error {
 		frozen = frozen[:1]
 	}
 	c, err := f.fold(frozen)
+	if errors.Is(err, ErrSpoolFull) && len(frozen) > 1 { // one by one they need no room
+		f.mu.Lock()
+		c, err = f.chain[0], nil
+		f.publishing = c
+		f.mu.Unlock()
+	}
 	if err != nil {
 		return err
 	}
