@@ -170,6 +170,26 @@ func (k *killer) check(round int) {
 // checkUploads wants few uploads left, and each in the list of the command.
 func (k *killer) checkUploads(round int) {
 	k.Helper()
+	before := k.uploads()
+	r := run(k.T, k.mount.srv.environ(k.T), patient(time.Minute), "uploads", "--endpoint", k.mount.srv.endpoint, "--json", k.mount.bucket)
+	var listed any
+	if r.code != 0 || json.Unmarshal([]byte(r.stdout), &listed) != nil {
+		k.Fatalf("uploads: exit %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	after := k.uploads()
+	for id, key := range before {
+		if after[id] != "" && !strings.Contains(r.stdout, id) { // there all the time
+			k.Errorf("the upload %s of %s is not listed:\n%s", id, key, r.stdout)
+		}
+	}
+	if most := (round + 1) * len(k.workers); len(after) > most { // one that a kill cut off before its ID was known
+		k.Errorf("%d uploads are left after %d rounds", len(after), round+1)
+	}
+}
+
+// uploads is the keys of the unfinished uploads, by ID.
+func (k *killer) uploads() map[string]string {
+	k.Helper()
 	raw, _, err := k.mount.srv.call("GET", k.mount.bucket, "", url.Values{"uploads": {""}}, nil)
 	if err != nil {
 		k.Fatal(err)
@@ -180,19 +200,11 @@ func (k *killer) checkUploads(round int) {
 	if err := xml.Unmarshal(raw, &left); err != nil {
 		k.Fatal(err)
 	}
-	r := run(k.T, k.mount.srv.environ(k.T), patient(time.Minute), "uploads", "--endpoint", k.mount.srv.endpoint, "--json", k.mount.bucket)
-	var listed any
-	if r.code != 0 || json.Unmarshal([]byte(r.stdout), &listed) != nil {
-		k.Fatalf("uploads: exit %d: %s%s", r.code, r.stdout, r.stderr)
-	}
+	found := map[string]string{}
 	for _, u := range left.Upload {
-		if !strings.Contains(r.stdout, u.UploadId) {
-			k.Errorf("the upload %s of %s is not listed:\n%s", u.UploadId, u.Key, r.stdout)
-		}
+		found[u.UploadId] = u.Key
 	}
-	if most := (round + 1) * len(k.workers); len(left.Upload) > most { // one that a kill cut off before its ID was known
-		k.Errorf("%d uploads are left after %d rounds", len(left.Upload), round+1)
-	}
+	return found
 }
 
 // allowed is every set of files that may be there now.

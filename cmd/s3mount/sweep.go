@@ -34,6 +34,8 @@ type uploadStatus struct {
 	Orphan       bool      `json:"orphan"`
 	Aborted      bool      `json:"aborted"`
 	Error        string    `json:"error,omitempty"`
+
+	gone bool // it was completed or aborted since it was listed
 }
 
 type uploadsAnswer struct {
@@ -82,7 +84,8 @@ func (s sweeper) run(ctx context.Context, o sweep) ([]uploadStatus, error) {
 		u := &found[i]
 		g.Go(func() error { return s.judge(gctx, u, owners, o) })
 	}
-	return found, g.Wait()
+	err = g.Wait()
+	return slices.DeleteFunc(found, func(u uploadStatus) bool { return u.gone }), err
 }
 
 // list gives the uploads below the prefix. Servers that list them by whole keys only
@@ -127,7 +130,7 @@ func (s sweeper) judge(ctx context.Context, u *uploadStatus, owners []owned, o s
 	size, err := s.bucket.UploadSize(ctx, u.Key, u.ID)
 	switch {
 	case errors.Is(err, s3.ErrNoUpload):
-		u.Error = "it is gone by now"
+		u.gone = true
 		return nil
 	case err != nil:
 		return err
@@ -141,7 +144,10 @@ func (s sweeper) judge(ctx context.Context, u *uploadStatus, owners []owned, o s
 	if !o.Abort || !u.Orphan {
 		return nil
 	}
-	if err := s.bucket.Abort(ctx, u.Key, u.ID); err != nil {
+	if err := s.bucket.Abort(ctx, u.Key, u.ID); errors.Is(err, s3.ErrNoUpload) {
+		u.gone = true
+		return nil
+	} else if err != nil {
 		u.Error = err.Error()
 		return nil
 	}
