@@ -15,7 +15,7 @@ import (
 )
 
 // moveParallel is how many objects of a directory are moved at once.
-const moveParallel = 32
+const moveParallel = 64
 
 // Copied is an object and its copy under the new name.
 type Copied struct{ From, To s3.Object }

@@ -54,8 +54,33 @@ func (t *Tree) Create(ctx context.Context, dir *Node, name string, mode, uid, gi
 		return nil, nil, err
 	}
 	meta := transfer.Meta{Mode: transfer.ModeFile | mode&0o7777, UID: uid, GID: gid, MtimeNS: time.Now().UnixNano()}
+	if err := t.inherit(ctx, dir, &meta); err != nil {
+		return nil, nil, err
+	}
 	return t.create(p, KindFile, meta)
 }
+
+// inherit gives what is made in a directory with setgid its group, and directories the
+// setgid too.
+func (t *Tree) inherit(ctx context.Context, dir *Node, m *transfer.Meta) error {
+	if !t.opts.ListedTimes { // else what is not known stays so
+		if err := dir.makeExact(ctx); err != nil {
+			return err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if dir.meta.Mode&setgid == 0 {
+		return nil
+	}
+	m.GID = dir.meta.GID
+	if kindOf(m.Mode) == KindDir {
+		m.Mode |= setgid
+	}
+	return nil
+}
+
+const setgid = 0o2000
 
 func (t *Tree) create(p string, kind Kind, meta transfer.Meta) (*Node, *transfer.File, error) {
 	key := t.key(p)
@@ -106,10 +131,13 @@ func (t *Tree) Mkdir(ctx context.Context, dir *Node, name string, mode, uid, gid
 	if _, err := t.Lookup(ctx, dir, name); !errors.Is(err, ErrNotExist) {
 		return nil, errors.Join(err, orExist(err))
 	}
+	meta := transfer.Meta{Mode: transfer.ModeDir | mode&0o7777, UID: uid, GID: gid, MtimeNS: time.Now().UnixNano()}
+	if err := t.inherit(ctx, dir, &meta); err != nil {
+		return nil, err
+	}
 	if err := t.engine.Settle(ctx, t.key(p)); err != nil { // a file that left the name may still have its object there
 		return nil, err
 	}
-	meta := transfer.Meta{Mode: transfer.ModeDir | mode&0o7777, UID: uid, GID: gid, MtimeNS: time.Now().UnixNano()}
 	marker, err := t.putMarker(ctx, p, &meta)
 	if err != nil {
 		return nil, err
@@ -160,6 +188,9 @@ func (t *Tree) Symlink(ctx context.Context, dir *Node, name, target string, uid,
 		return nil, errors.Join(err, orExist(err))
 	}
 	meta := transfer.Meta{Mode: transfer.ModeLink | 0o777, UID: uid, GID: gid, MtimeNS: time.Now().UnixNano()}
+	if err := t.inherit(ctx, dir, &meta); err != nil {
+		return nil, err
+	}
 	n, f, err := t.create(p, KindLink, meta)
 	if err != nil {
 		return nil, err
