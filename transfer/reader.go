@@ -36,7 +36,7 @@ func (f *Fetcher) NewReader(r *Remote) *Reader {
 		ID: r.id, Size: o.Size, Fill: func(fl *cache.Flight) { f.fill(r, fl) },
 		Full: func(i int64, p []byte, loaded bool) { f.checkBlock(r, &rd.content, i, p, loaded) },
 	}
-	rd.mu.plan = plan.NewReadahead(o.Size, mem.BlockSize, readerTail(o.Key))
+	rd.mu.plan = plan.NewReadahead(o.Size, mem.BlockSize, readerTail(o))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mu.closed {

@@ -145,3 +145,35 @@ func TestReadCancelsAtASeek(t *testing.T) {
 		}
 	})
 }
+
+// TestReadFetchesTheIndexWithTheHead reads the head of a file, and then its end, as players
+// do: in one round trip for clips, and no byte of the end for what is small or something else.
+func TestReadFetchesTheIndexWithTheHead(t *testing.T) {
+	for key, c := range map[string]struct {
+		size  int64
+		trips int
+	}{
+		"clip.mov": {64 << 20, 1}, "clip.MXF": {64 << 20, 1},
+		"clip.mkv": {3 << 20, 2}, "clip.bin": {64 << 20, 2},
+	} {
+		t.Run(key, func(t *testing.T) {
+			fetchSim(t, 256<<20, 256<<20, func(t *testing.T, g *fetchRig) {
+				g.warm(4)
+				g.object = s3.Object{Key: key, Size: c.size, ETag: g.server.PutPattern(key, c.size)}
+				g.remote = NewRemote(ContentIDOf(g.object), g.object)
+				r := g.fetcher.NewReader(g.remote)
+				defer r.Close()
+				began := time.Now()
+				g.check(r, 0, 32<<10)
+				g.check(r, c.size-64<<10, 32<<10)
+				slack := fetchTestTrip / 2 // 320 KiB at 50 MB/s
+				if took, want := time.Since(began), time.Duration(c.trips)*fetchTestTrip; took < want || took > want+slack {
+					t.Errorf("took %v, want %d round trips of %v", took, c.trips, fetchTestTrip)
+				}
+				if n := len(g.gets()); n != 2 {
+					t.Errorf("%d requests, want 2", n)
+				}
+			})
+		})
+	}
+}

@@ -89,11 +89,13 @@ func (r *Remote) markArchived() {
 }
 
 // readerTail is how many bytes of the end players want with the head of such a file:
-// the index of MP4 and MOV, the footer of MXF, the cues of Matroska.
-func readerTail(key string) int64 {
-	switch strings.ToLower(path.Ext(key)) {
-	case ".mp4", ".mov", ".m4v", ".m4a", ".mxf", ".mkv", ".webm", ".avi", ".braw", ".r3d":
-		return 256 << 10
+// the index of MP4 and MOV, the footer of MXF, the cues of Matroska. It grows with the
+// length of the clip.
+func readerTail(o s3.Object) int64 {
+	const least, most, part = 256 << 10, 1 << 20, 4096
+	switch strings.ToLower(path.Ext(o.Key)) {
+	case ".mp4", ".mov", ".m4v", ".m4a", ".3gp", ".mxf", ".mkv", ".webm", ".avi", ".braw", ".r3d", ".crm", ".insv":
+		return min(max(o.Size/part, least), most)
 	}
 	return 0
 }
