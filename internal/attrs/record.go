@@ -64,7 +64,7 @@ func appendText(b []byte, s string) []byte {
 
 // decode is the opposite of encode. The object has neither Key nor LastModified.
 func decode(raw []byte) (kind byte, second time.Time, o s3.Object, err error) {
-	d := decoder{raw: raw}
+	d := decoder{raw: raw, all: string(raw)}
 	kind = d.byte()
 	second = time.Unix(d.varint(), 0)
 	o.Size, o.HasProps = d.varint(), true
@@ -88,9 +88,11 @@ func decode(raw []byte) (kind byte, second time.Time, o s3.Object, err error) {
 	return kind, second, o, nil
 }
 
-// decoder takes a record apart; bad stays once it was not one.
+// decoder takes a record apart; bad stays once it was not one. The strings are parts of
+// one.
 type decoder struct {
-	raw []byte
+	raw []byte // what is left
+	all string
 	bad bool
 }
 
@@ -130,7 +132,7 @@ func (d *decoder) text() string {
 		d.bad = true
 		return ""
 	}
-	s := string(d.raw[:n])
+	at := len(d.all) - len(d.raw)
 	d.raw = d.raw[n:]
-	return s
+	return d.all[at : at+int(n)]
 }

@@ -202,7 +202,7 @@ func (t *Tree) headsOf(l *listing, at, n int) int {
 	for i := max(at, l.ahead); i < end; i++ {
 		name, e, ok := l.name(i)
 		switch {
-		case !ok || e.known || e.object.HasProps:
+		case !ok || e.known || e.kept || e.object.HasProps:
 		case e.kind != KindDir:
 			t.begin(join(l.dir, name), false, t.turns)
 		case l.from == nil: // else its listing tells

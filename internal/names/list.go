@@ -36,7 +36,7 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 	}
 	t.mu.Lock()
 	e, ok := l.entries[name]
-	if ok && e.kind != KindDir {
+	if ok && e.kind != KindDir && !e.kept {
 		e.object = beside.complete(e.object)
 		e.kind = sizeKind(&e.object)
 	}
@@ -48,7 +48,7 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 		}
 		ok = e.kind != KindUnknown || e.object.Key != ""
 	}
-	return t.found(ctx, p, e, ok, heard)
+	return t.found(ctx, p, t.whole(e), ok, heard)
 }
 
 // probe asks for one path in a directory that is too large to be listed for it.

@@ -15,7 +15,7 @@ const (
 	// pagesAhead is how many pages are asked for ahead of what was given out.
 	pagesAhead = 2
 	// maxListed is about how many entries are kept; those that were listed longest ago go.
-	maxListed = 200_000
+	maxListed = 100_000
 )
 
 // maxLink is the longest target of a symbolic link (PATH_MAX).
@@ -63,6 +63,21 @@ type entry struct {
 	object s3.Object // of a directory: its marker, when it is known
 	at     int       // index in listing.order
 	known  bool      // of a directory: somebody asked for its marker
+	kept   bool      // what the object carries is remembered on disk, and not here; see whole
+}
+
+// whole is an entry with what its object carries, if that is known. The caller does not
+// hold t.mu.
+func (t *Tree) whole(e entry) entry {
+	if !e.kept {
+		return e
+	}
+	one := []s3.Object{e.object}
+	t.opts.Attrs.Recall(one)
+	if e.object, e.kept = one[0], false; !e.object.HasProps { // forgotten meanwhile
+		e.kind = sizeKind(&e.object)
+	}
+	return e
 }
 
 func newListing(dir string) *listing {
@@ -235,14 +250,19 @@ func (t *Tree) addObject(l *listing, rest string, o s3.Object, asked time.Time) 
 	if e, ok := l.entries[name]; ok && e.kind == KindDir {
 		name += fileTwin
 	}
+	kept := o.HasProps // by Recall
 	if c, ok := t.changes.get(join(l.dir, name)); ok && c.at.After(asked) {
 		if c.object == nil {
 			return
 		}
-		o = *c.object
+		o, kept = *c.object, false
 	}
 	t.compare(t.nodes.at(join(l.dir, name)), o.ETag)
-	l.put(name, entry{kind: sizeKind(&o), object: o})
+	e := entry{kind: sizeKind(&o), object: o, kept: kept}
+	if kept { // a directory may have very many
+		e.object.Props, e.object.HasProps = s3.Properties{}, false
+	}
+	l.put(name, e)
 }
 
 // tidy drops listings that nobody believes any more, and the oldest when there are too

@@ -221,12 +221,9 @@ func (n *Node) makeExact(ctx context.Context) error {
 	known := n.exact && (n.kind == KindDir || time.Since(n.checked) < t.opts.TTL) || n.gone ||
 		n.file != nil && n.file.Dirty() || n == t.root && n.exact
 	p, kind := n.path, n.kind
-	if e, at, ok := t.listedEntry(p); !known && ok && e.object.HasProps && e.object.ETag == n.object.ETag {
-		t.learn(n, e.object, at)
-		known = true
-	}
+	e, at, listed := t.listedEntry(p)
 	t.mu.Unlock()
-	if known {
+	if known || listed && n.learnListed(t.whole(e), at) {
 		return nil
 	}
 	if kind == KindDir {
@@ -255,6 +252,21 @@ func (n *Node) makeExact(ctx context.Context) error {
 		return transfer.ErrStale
 	}
 	return nil
+}
+
+// learnListed takes what a listing says, if it is of the node's version and complete.
+func (n *Node) learnListed(e entry, at time.Time) bool {
+	t := n.tree
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c, own := t.changes.get(n.path); own && c.at.After(at) || n.file != nil && n.file.Dirty() {
+		return false
+	}
+	if !e.object.HasProps || e.object.ETag != n.object.ETag || e.kind != n.kind {
+		return false
+	}
+	t.learn(n, e.object, at)
+	return true
 }
 
 // listedEntry is what the remembered listing says of a path, and since when, while it is

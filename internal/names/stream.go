@@ -144,7 +144,7 @@ func (s *Stream) Lookup(ctx context.Context, name string) (*Node, error) {
 	if !here {
 		return t.lookup(ctx, s.dir, name)
 	}
-	return t.found(ctx, join(s.dir, name), e, true, heard)
+	return t.found(ctx, join(s.dir, name), t.whole(e), true, heard)
 }
 
 // Seek goes to an offset that an Entry had, or to 0.
