@@ -202,18 +202,42 @@ func (m *mount) end() {
 	if unsound.MatchString(m.log.String()) {
 		m.t.Errorf("the mount's log has a race or a panic:\n%s", tail(m.log.String(), 20000))
 	}
-	_ = exec.Command("fusermount3", "-u", m.dir).Run()
-	select {
-	case <-m.done:
-	case <-time.After(patient(20 * time.Second)):
-		before := tail(m.log.String(), 8000)
-		_ = m.cmd.Process.Signal(syscall.SIGQUIT) // for the stacks of its goroutines
-		<-m.done
-		m.t.Errorf("s3mount does not end after fusermount3 -u; its log:\n%s%s%s", before, tail(m.log.String(), 30000), holders(m.dir))
+	deadline := time.Now().Add(patient(20 * time.Second))
+	for ended := false; !ended; {
+		// Who looks at a path below it for a moment keeps it busy.
+		said, failed := exec.Command("fusermount3", "-u", m.dir).CombinedOutput()
+		wait := time.Until(deadline)
+		if failed != nil && isMounted(m.dir) {
+			wait = min(wait, 200*time.Millisecond)
+		}
+		select {
+		case <-m.done:
+			ended = true
+		case <-time.After(wait):
+			if ended = time.Now().After(deadline); ended {
+				m.stuck(said)
+			}
+		}
 	}
 	_ = syscall.Unmount(m.dir, 2 /* MNT_DETACH */)
 	_ = m.cmd.Process.Kill()
 	<-m.done
+}
+
+// stuck ends a mount that fusermount3 does not end, and shows where it is.
+func (m *mount) stuck(said []byte) {
+	held := holders(m.dir)
+	before := tail(m.log.String(), 8000)
+	_ = m.cmd.Process.Signal(syscall.SIGQUIT) // for the stacks of its goroutines
+	<-m.done
+	var ours []string
+	for stack := range strings.SplitSeq(m.log.String(), "\n\n") {
+		if strings.HasPrefix(stack, "goroutine ") && strings.Contains(stack, "s3mount/") {
+			ours = append(ours, stack)
+		}
+	}
+	m.t.Errorf("s3mount does not end after fusermount3 -u (%q, mounted: %v); its log:\n%s\nits goroutines:\n%s\n%s",
+		said, isMounted(m.dir), before, tail(strings.Join(ours, "\n\n"), 20000), held)
 }
 
 var unsound = regexp.MustCompile(`DATA RACE|panic:|panic in `)

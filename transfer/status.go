@@ -134,7 +134,9 @@ func (e *Engine) Uploads() (all []journal.Upload, creating []string) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return all, append(creating, slices.Sorted(maps.Keys(e.creating))...)
+	creating = slices.AppendSeq(creating, maps.Keys(e.creating))
+	slices.Sort(creating)
+	return all, slices.Compact(creating)
 }
 
 // creates notes that an upload is being made at a key, until end is called.
