@@ -231,3 +231,32 @@ func TestCacheOff(t *testing.T) {
 	}
 	m.unmount()
 }
+
+// TestCacheKeepsRenamed renames a file that was read, and reads it after a restart: not one
+// byte comes from the bucket.
+func TestCacheKeepsRenamed(t *testing.T) {
+	onServers(t, func(t *testing.T, s *server) {
+		bucket, data := s.bucket(t), noise(3, 5<<20+77)
+		if err := s.put(bucket, "clip.mov", data); err != nil {
+			t.Fatal(err)
+		}
+		front, p := through(t, s)
+		m := mountBucket(t, front, bucket, "--cache-size=64MiB")
+		m.readWhole("clip.mov", data)
+		eventually(t, 10*time.Second, func() error {
+			if n := m.onDisk(); n < int64(len(data)) {
+				return fmt.Errorf("%d of %d bytes on disk", n, len(data))
+			}
+			return nil
+		})
+		if err := os.Rename(m.path("clip.mov"), m.path("take 2.mov")); err != nil {
+			t.Fatal(err)
+		}
+		m.remount()
+		p.reset()
+		m.readWhole("take 2.mov", data)
+		if n := len(p.gets()); n != 0 {
+			t.Errorf("%d requests for bytes of a renamed file", n)
+		}
+	})
+}

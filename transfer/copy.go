@@ -39,7 +39,11 @@ func (e *Engine) copyTo(ctx context.Context, src s3.Object, key string, props *s
 	if err != nil {
 		return s3.Object{}, err
 	}
-	return e.bucket.Copy(ctx, src, key, props, cond)
+	o, err := e.bucket.Copy(ctx, src, key, props, cond)
+	if err == nil {
+		e.fetcher.sameBytes(src, key, o.ETag)
+	}
+	return o, err
 }
 
 // copyParts copies an object by parts.
@@ -83,6 +87,8 @@ func (e *Engine) copyParts(ctx context.Context, src s3.Object, key string, props
 	}
 	if err != nil {
 		e.abort(key, id)
+	} else {
+		e.fetcher.sameBytes(src, key, o.ETag)
 	}
 	return o, err
 }

@@ -207,3 +207,26 @@ func TestContentID(t *testing.T) {
 		t.Error("what has no ETag is found again")
 	}
 }
+
+// TestDiskKeepsBlocksOfACopiedObject copies an object on the server, twice, as renames do:
+// its blocks are found under the last name after a restart.
+func TestDiskKeepsBlocksOfACopiedObject(t *testing.T) {
+	diskSim(t, 5*mem.BlockSize+10, func(t *testing.T, g *diskRig) {
+		g.readAll(mem.BlockSize)
+		g.settle()
+		for _, key := range []string{"second.bin", "third.bin"} {
+			o := g.rename(key)
+			g.fetcher.sameBytes(g.object, o.Key, o.ETag)
+			g.object = o
+			g.restart()
+		}
+		g.readAll(mem.BlockSize)
+		if s := g.fetcher.Stats(); s.Fetched != 0 || s.Loaded != g.object.Size {
+			t.Errorf("%d bytes were fetched, %d found on disk, want %d", s.Fetched, s.Loaded, g.object.Size)
+		}
+		other := s3.Object{Key: "fourth.bin", Size: g.object.Size, ETag: g.server.PutPattern("fourth.bin", g.object.Size)}
+		if _, there := g.tier.Run(disk.ID(ContentIDOf(other)), 0, 1); there {
+			t.Error("an object that is no copy has blocks")
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 
 	"s3mount/cache/disk"
 	"s3mount/internal/mem"
+	"s3mount/internal/s3"
 )
 
 const (
@@ -133,4 +134,14 @@ func (f *Fetcher) keepBlocks(ctx context.Context, job keepJob) {
 			return
 		}
 	}
+}
+
+// sameBytes says that the bucket has made the object at key, with this ETag, by copying src
+// while it had the ETag of src: what is kept on disk of one is of both, also after a restart.
+func (f *Fetcher) sameBytes(src s3.Object, key, etag string) {
+	if f.opts.Disk == nil || src.ETag == "" || etag == "" {
+		return
+	}
+	made := ContentIDOf(s3.Object{Key: key, ETag: etag, Size: src.Size})
+	f.opts.Disk.Alias(disk.ID(made), disk.ID(ContentIDOf(src)))
 }

@@ -333,6 +333,7 @@ func (f *File) copyBase(ctx context.Context, c *content, base *s3.Object, key st
 	o, err := f.eng.bucket.Copy(ctx, src, key, &props, cond)
 	if err == nil {
 		c.copied = source{base.Key, base.ETag, asked}
+		f.eng.fetcher.sameBytes(src, key, o.ETag)
 		return o, nil
 	}
 	o, err = f.ambiguous(ctx, c, key, err)

@@ -1,11 +1,12 @@
 // Package disk is the disk tier of the cache: blocks that were fetched or uploaded once,
 // kept over restarts within a limit in bytes.
 //
-// A directory belongs to one process at a time and holds two files:
+// A directory belongs to one process at a time and holds three files:
 //
 //	data    slots of mem.BlockSize bytes, one block each
 //	index   a header, then a record of 64 bytes for each slot: which block lies
 //	        in it, its length and its xxh3 (record.go is the format)
+//	aliases which contents have the bytes of another (alias.go)
 //
 // Nothing is ever synced. Every record carries a checksum of itself, and every block is
 // compared with its own at each read, so that what a crash, a full disk or a bad sector
@@ -68,6 +69,8 @@ type Tier struct {
 	wake   chan struct{}
 	wg     sync.WaitGroup
 
+	aliases aliases
+
 	writing sync.Mutex // held by who hands out slots and writes them
 
 	mu struct {
@@ -128,6 +131,7 @@ func Open(o Options) (*Tier, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.loadAliases()
 	t.wg.Go(t.run)
 	return t, nil
 }
@@ -142,6 +146,7 @@ func (t *Tier) Close() error {
 	t.mu.Unlock()
 	t.signal()
 	t.wg.Wait()
+	t.aliases.close()
 	err := errors.Join(t.save(), t.data.Close(), t.index.Close())
 	if t.direct != nil {
 		err = errors.Join(err, t.direct.Close())

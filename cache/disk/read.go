@@ -14,6 +14,7 @@ func (t *Tier) Run(id ID, first, n int64) (run int64, there bool) {
 	if t == nil {
 		return n, false
 	}
+	id = t.real(id)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for run < n {
@@ -49,6 +50,7 @@ func (t *Tier) Prepare(id ID, first, n int64) {
 	if t == nil {
 		return
 	}
+	id = t.real(id)
 	var from, to uint32 // slots
 	flush := func() {
 		if to > from+1 {
@@ -76,6 +78,7 @@ func (t *Tier) Read(id ID, index int64, p []byte) bool {
 	if t == nil {
 		return false
 	}
+	id = t.real(id)
 	t.mu.Lock()
 	slot, ok := t.find(id, index)
 	salt := t.mu.header.salt

@@ -57,6 +57,7 @@ func (t *Tier) Evict(id ID, n int64) (blocks int64) {
 		return 0
 	}
 	<-t.loaded
+	id = t.real(id)
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	var slots []uint32

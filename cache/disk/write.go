@@ -41,6 +41,7 @@ func (t *Tier) Offer(id ID, index int64, data []byte, release func()) bool {
 	if t == nil {
 		return false
 	}
+	id = t.real(id)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, there := t.find(id, index); there || t.mu.closed || !t.mu.retry.IsZero() && time.Now().Before(t.mu.retry) {
@@ -95,6 +96,7 @@ func (t *Tier) writeNow(id ID, index int64, data []byte, wanted bool) bool {
 		return false
 	}
 	<-t.loaded
+	id = t.real(id)
 	t.mu.Lock()
 	_, there := t.find(id, index)
 	refuse := t.mu.closed || !t.mu.retry.IsZero() && time.Now().Before(t.mu.retry)
