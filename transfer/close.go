@@ -216,7 +216,7 @@ func (f *File) saveUpload(c *content, creating string) error {
 func (f *File) record(c *content) journal.Record {
 	r := journal.Record{
 		ID: c.id, Seq: c.seq, Key: f.key, Extents: c.ext.List(), Meta: c.meta,
-		Publication: c.born, Delete: f.moved, Creating: c.intent,
+		Publication: c.born, Delete: f.moved, Creating: c.intent, Merging: c.merging,
 	}
 	if f.object != nil {
 		r.Replaces = f.object.ETag

@@ -60,10 +60,14 @@ func (f *File) merge(a, b *content) error {
 	if err != nil {
 		return err
 	}
-	if err := f.eng.reserve(f.eng.ctx, f, a.spool, lacks); err != nil {
+	err = f.eng.reserve(f.eng.ctx, f, a.spool, lacks)
+	if errors.Is(err, ErrSpoolFull) && a.merging != "" {
+		err = nil // an earlier process began it, and only its end frees room
+	}
+	if err != nil {
 		return err
 	}
-	if err := f.unseal(a); err != nil {
+	if err := f.beginMerge(a, b); err != nil {
 		return err
 	}
 	if err := a.spool.Truncate(b.ext.Size()); err != nil {
@@ -83,7 +87,7 @@ func (f *File) merge(a, b *content) error {
 	if a.stream != nil && a.stream.pieces != nil || a.orphan != nil && a.orphan.Pieces != nil {
 		f.abandon(a) // its parts were planned for other extents
 	}
-	a.done = nil
+	a.done, a.merging = nil, ""
 	if a.ext.Size() != b.ext.Size() {
 		a.kept.forget(f.eng.layoutOf(a), b.ext.Size(), a.ext.Size())
 		a.ext.Truncate(min(a.ext.Size(), b.ext.Size()))
@@ -112,6 +116,42 @@ func (f *File) merge(a, b *content) error {
 	a.folded = append(append(a.folded, b.folded...), b.id)
 	f.mu.Unlock()
 	return f.save(a)
+}
+
+// beginMerge takes the checksums out of a's record, since its bytes are about to change,
+// and marks it: until the merge is done its spool file holds neither version, so the next
+// process has to repeat the merge before it publishes anything. Both have to be in the
+// journal for that.
+func (f *File) beginMerge(a, b *content) error {
+	for _, c := range []*content{a, b} {
+		f.mu.Lock()
+		known := c.rec != nil
+		f.mu.Unlock()
+		if known {
+			continue
+		}
+		if err := f.save(c); err != nil {
+			return err
+		}
+	}
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.Lock()
+	a.merging = b.id
+	if a.rec == nil { // it has left its name
+		f.mu.Unlock()
+		return nil
+	}
+	rec := *a.rec
+	f.mu.Unlock()
+	rec.Sums, rec.Merging, rec.Publication = nil, b.id, a.born
+	if err := f.eng.apply([]journal.Record{rec}); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a.rec, a.sealed = &rec, 0
+	return nil
 }
 
 // copySpool copies a range from one spool file to the same place of another one.

@@ -145,8 +145,10 @@ func (f *File) publishOnce() error {
 	c, err := f.fold(frozen)
 	if errors.Is(err, ErrSpoolFull) && len(frozen) > 1 { // one by one they need no room
 		f.mu.Lock()
-		c, err = f.chain[0], nil
-		f.publishing = c
+		if oldest := f.chain[0]; oldest.merging == "" {
+			c, err = oldest, nil
+			f.publishing = c
+		}
 		f.mu.Unlock()
 	}
 	if err != nil {

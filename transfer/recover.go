@@ -126,14 +126,34 @@ func (e *Engine) verify(records []journal.Record, out *Recovered) ([]journal.Rec
 			continue
 		}
 		bad[r.ID] = err
-		path, aerr := e.journal.SetAside(r)
-		if aerr != nil {
-			return nil, fmt.Errorf("set aside %q: %w", r.Key, aerr)
+		if err := e.setAside(r, err, out); err != nil {
+			return nil, err
 		}
-		out.Damaged = append(out.Damaged, Damaged{Key: r.Key, Path: path, Err: err})
+	}
+	var whole []journal.Record
+	for i := range good {
+		r := &good[i]
+		if r.Merging == "" || there[r.Merging] && bad[r.Merging] == nil {
+			whole = append(whole, *r)
+			continue
+		}
+		err := fmt.Errorf("%w: it was being merged with the version %q, which is not there", journal.ErrDamaged, r.Merging)
+		if err := e.setAside(r, err, out); err != nil {
+			return nil, err
+		}
 	}
 	e.journal.Verified()
-	return good, nil
+	return whole, nil
+}
+
+// setAside takes a damaged version out of the journal.
+func (e *Engine) setAside(r *journal.Record, why error, out *Recovered) error {
+	path, err := e.journal.SetAside(r)
+	if err != nil {
+		return fmt.Errorf("set aside %q: %w", r.Key, err)
+	}
+	out.Damaged = append(out.Damaged, Damaged{Key: r.Key, Path: path, Err: why})
+	return nil
 }
 
 // recovered is an operation that waits for Start. A file has the place of its oldest
@@ -234,7 +254,8 @@ func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, er
 	c := &content{
 		id: r.ID, ext: ext, frozen: true, changes: 1, durable: 1, meta: r.Meta, seq: r.Seq,
 		born: r.Publication, rec: r, orphan: r.Upload,
-		at: r.Key, tried: true, // the earlier process may have ended between the request and its answer
+		at: r.Key, merging: r.Merging,
+		tried: r.Merging == "", // the earlier process may have ended between the request and its answer
 	}
 	if o := r.Done; o != nil {
 		c.done = &s3.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}

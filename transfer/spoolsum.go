@@ -33,7 +33,7 @@ func (f *File) sumSpool(c *content, rec *journal.Record, spool *journal.File, at
 	parts := journal.DataParts(rec.Extents, layout)
 	known := make(keptSums, len(parts))
 	f.mu.Lock()
-	skip := !c.frozen && c.rewritten
+	skip := !c.frozen && c.rewritten || c.merging != ""
 	for _, p := range parts {
 		if crc, ok := c.kept[p.Number]; ok {
 			known[p.Number] = crc

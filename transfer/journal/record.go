@@ -30,6 +30,10 @@ type Record struct {
 	Base   *Object `json:"base,omitempty"`
 	BaseID string  `json:"base_id,omitempty"`
 
+	// Merging is the record whose changes are being written into this one's spool file:
+	// until that is done, the file holds neither version, and nothing publishes it.
+	Merging string `json:"merging,omitempty"`
+
 	// Replaces is the ETag that the object at Key must have when this is published;
 	// empty: there must be none.
 	Replaces string   `json:"replaces,omitempty"`
