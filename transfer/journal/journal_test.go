@@ -78,6 +78,32 @@ func TestUnfinishedAreNamed(t *testing.T) {
 	}
 }
 
+// After a power loss a part of the log may be zeros: the journal opens, and names no file
+// that may have been closed there.
+func TestOpenLogWithZeros(t *testing.T) {
+	line := func(id string) string { return fmt.Sprintf("{\"id\":%q,\"key\":\"the name of %s\"}\n", id, id) }
+	for _, n := range []int{1, 4000, 3 << 20} {
+		zeros := string(make([]byte, n))
+		for log, want := range map[string]string{
+			line("1") + zeros + line("2") + line("3"): "map[3:the name of 3]",
+			line("1") + zeros:                         "map[]",
+			zeros + "\n" + line("2"):                  "map[2:the name of 2]",
+			line("1") + line("2")[:9]:                 "map[1:the name of 1]",
+			line("1") + "{}\n" + line("2"):            "map[2:the name of 2]",
+		} {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "open.log"), []byte(log), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j := open(t, dir)
+			if got := fmt.Sprint(j.Unfinished()); got != want {
+				t.Errorf("%d zeros: unfinished %s, want %s", n, got, want)
+			}
+			j.Close()
+		}
+	}
+}
+
 // One file stays open while very many others come and go.
 func TestOpenLogStaysSmall(t *testing.T) {
 	dir := t.TempDir()

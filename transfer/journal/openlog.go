@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"sync"
 )
@@ -39,24 +40,44 @@ func openOpenLog(path string) (*openLog, error) {
 		return nil, err
 	}
 	l := &openLog{unfinished: map[string]string{}, path: path, file: f, open: map[string]string{}}
-	scan := bufio.NewScanner(f)
-	scan.Buffer(nil, 1<<20)
-	for scan.Scan() {
-		var x openLine
-		if json.Unmarshal(scan.Bytes(), &x) != nil {
-			continue // the line that the crash cut
-		}
-		if x.End {
-			delete(l.unfinished, x.ID)
-		} else {
-			l.unfinished[x.ID] = x.Key
-		}
-	}
-	if err := errors.Join(scan.Err(), f.Truncate(0)); err != nil {
+	if err := errors.Join(l.read(f), f.Truncate(0)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	_, err = f.Seek(0, 0)
 	return l, err
+}
+
+// maxOpenLine is above any line that was written here: keys have 1024 bytes at most.
+const maxOpenLine = 64 << 10
+
+// read takes up what the last process noted. After a power loss the file may hold
+// anything, such as zeros of any length. What was open before such a place may have been
+// closed in it, so nothing is said of that.
+func (l *openLog) read(f *os.File) error {
+	in := bufio.NewReaderSize(f, maxOpenLine)
+	cut := false // the line began before what is read next
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+			return err
+		}
+		var x openLine
+		switch whole := err == nil && !cut; {
+		case whole && json.Unmarshal(line, &x) == nil && x.ID != "":
+			if x.End {
+				delete(l.unfinished, x.ID)
+			} else {
+				l.unfinished[x.ID] = x.Key
+			}
+		case err == io.EOF && !cut && bytes.IndexByte(line, 0) < 0: // the line that a crash cut
+		default:
+			clear(l.unfinished)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		cut = err == bufio.ErrBufferFull
+	}
 }
 
 func (l *openLog) note(id, key string) error {
