@@ -282,6 +282,34 @@ func TestCancelledUploadIsAbortedLater(t *testing.T) {
 	})
 }
 
+// An unlink ends an upload while the bucket cannot be asked, or refuses: the key stays
+// known, since some servers list uploads by whole keys only.
+func TestUploadThatCouldNotBeAbortedIsRemembered(t *testing.T) {
+	for _, kind := range []s3test.Fault{{Drop: true}, {Status: 403, Code: "AccessDenied"}, {Status: 404, Code: "NoSuchUpload"}} {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			f := g.create("dir/k")
+			g.write(f, writePattern(1, 17<<20), 0)
+			after(time.Second)
+			g.fault("AbortMultipartUpload", -1, kind)
+			g.remove(f)
+			f.CloseHandle(true)
+			after(time.Minute)
+			want := "[dir/k]"
+			if kind.Status == 404 {
+				want = "[]"
+			}
+			if got := fmt.Sprint(g.engine.LostUploads()); got != want {
+				t.Errorf("lost uploads %s, want %s", got, want)
+			}
+			g.crash()
+			if got := fmt.Sprint(g.engine.LostUploads()); got != want {
+				t.Errorf("lost uploads %s after a crash, want %s", got, want)
+			}
+			g.idle()
+		})
+	}
+}
+
 // An upload was created, and the process died before the journal had its ID: the
 // next one knows the key, and does not take the upload for its own.
 func TestLostUploadIsRemembered(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 )
 
 // An upload whose ID never reached the journal cannot be told from one of another
-// program: nobody sweeps it by itself. Its key is remembered, since some servers
-// list uploads by whole keys only.
+// program: nobody sweeps it by itself, and nobody one that could not be aborted. Its key
+// is remembered, since some servers list uploads by whole keys only.
 
 // noteLost remembers that an upload may be left at a key.
 func (e *Engine) noteLost(key string) error {
@@ -24,6 +24,14 @@ func (e *Engine) noteLost(key string) error {
 		return nil
 	}
 	return e.apply([]journal.Record{rec})
+}
+
+// leaveUpload remembers the key of an upload that could not be aborted.
+func (e *Engine) leaveUpload(key, id string, why error) {
+	e.log.Warn("cannot abort an upload; `s3mount uploads` lists it", "key", key, "upload", id, "err", why)
+	if err := e.noteLost(key); err != nil {
+		e.log.Error("the journal cannot note the upload", "key", key, "upload", id, "err", err)
+	}
 }
 
 // LostUploads is the keys at which an upload may be left whose ID is not known.

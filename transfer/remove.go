@@ -317,7 +317,7 @@ func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 				e.queue.retry(t, backoff(tries))
 				return
 			} else if err != nil {
-				e.log.Warn("cannot abort an upload; `s3mount uploads` lists it", "key", u.Key, "upload", u.ID, "err", err)
+				e.leaveUpload(u.Key, u.ID, err)
 			}
 		}
 		for _, o := range rec.Delete {

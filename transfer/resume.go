@@ -41,6 +41,12 @@ func (f *File) resume(ctx context.Context, c *content) error {
 		f.adopt(c, nil)
 		return nil
 	}
+	if errors.Is(err, s3.ErrDenied) && !c.overflowed() { // there may never be a right to list
+		f.eng.log.Warn("may not list the parts of an upload: all are sent again", "key", u.Key, "upload", u.ID, "err", err)
+		f.eng.abort(u.Key, u.ID)
+		f.adopt(c, nil)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -67,6 +68,34 @@ func TestResumeOfALostUpload(t *testing.T) {
 		g.keys("k")
 		g.idle()
 	})
+}
+
+// Who may not list the parts of an upload sends all of them again. What cannot be aborted
+// either is remembered.
+func TestResumeWithoutTheRightToList(t *testing.T) {
+	for _, abort := range []string{"allowed", "denied"} {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			g.failing(func(op, part string) bool { return op == "UploadPart" && part == "4" })
+			data := writePattern(1, 27<<20)
+			g.put("k", data)
+			after(10 * time.Second)
+			g.kill(func(string) {})
+			g.server.Fault(func(r *http.Request) *s3test.Fault {
+				if op := s3test.Op(r); op == "ListParts" || op == "AbortMultipartUpload" && abort == "denied" {
+					return &s3test.Fault{Status: 403, Code: "AccessDenied"}
+				}
+				return nil
+			})
+			g.start()
+			g.wait()
+			g.has("k", data)
+			lost := fmt.Sprint(g.engine.LostUploads())
+			if left := g.server.Uploads(); abort == "allowed" && (lost != "[]" || len(left) > 0) || abort == "denied" && lost != "[k]" {
+				t.Errorf("abort %s: lost uploads %s, left %v", abort, lost, left)
+			}
+			g.idle()
+		})
+	}
 }
 
 // A part that differs from the spool is sent again, whatever its number and size.

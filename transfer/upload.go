@@ -354,12 +354,13 @@ func (f *File) abandon(c *content) {
 	}
 }
 
-// abort tells the bucket to drop the parts of an upload.
+// abort tells the bucket to drop the parts of an upload. The key of one that may be left
+// is remembered.
 func (e *Engine) abort(key, id string) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(e.ctx), 30*time.Second)
 	defer stop()
 	if err := e.bucket.Abort(ctx, key, id); err != nil {
-		e.log.Warn("cannot abort an upload; `s3mount uploads` lists it", "key", key, "upload", id, "err", err)
+		e.leaveUpload(key, id, err)
 	}
 }
 
