@@ -48,8 +48,7 @@ func (f *File) afterFailure(ctx context.Context, c *content, key string, err err
 	moved := s != nil && s.key != key && errors.Is(err, s3.ErrPrecondition) // its own key has another object now
 	lost := s != nil && (errors.Is(err, s3.ErrNoUpload) || s.err != nil && !passing(s.err)) || moved
 	if lost {
-		f.abandon(c) // its bytes are in the spool: the next try begins anew
-		c.tried = false
+		f.abandon(c) // its bytes are in the spool: the next try begins anew, unless it is published
 	} else if s != nil {
 		s.err = nil // the next try goes on with it
 	}
