@@ -67,6 +67,7 @@ var (
 // one goes, and the young one is the old one. A nil Store remembers nothing.
 type Store struct {
 	db    *bbolt.DB
+	begun time.Time
 	half  int
 	log   *slog.Logger
 	wake  chan struct{}
@@ -121,7 +122,7 @@ func open(path string, o Options) (s *Store, err error) {
 		return nil, err
 	}
 	s = &Store{
-		db: db, half: max(o.Limit/2, 1), log: o.Log, waiting: map[string]waiting{},
+		db: db, begun: time.Now(), half: max(o.Limit/2, 1), log: o.Log, waiting: map[string]waiting{},
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if err := db.Update(s.prepare); err != nil {
@@ -187,6 +188,7 @@ func (s *Store) Wrote(o s3.Object) {
 	if s == nil {
 		return
 	}
+	s.failed(s.displace(o.Key))
 	if !o.HasProps || o.Date.IsZero() {
 		s.put(o.Key, nil)
 		return
@@ -195,6 +197,27 @@ func (s *Store) Wrote(o s3.Object) {
 		o.Props.StorageClass = o.StorageClass
 	}
 	s.put(o.Key, encode(written, o.Date, &o))
+}
+
+// displace drops at once what an earlier process has remembered of a key in its last
+// seconds: a crash of this one must not bring it back, see flushAfter.
+func (s *Store) displace(key string) error {
+	if time.Since(s.begun) >= flushAfter {
+		return nil
+	}
+	there := false
+	err := s.view(func(tx *bbolt.Tx) error {
+		for _, g := range generations {
+			there = there || tx.Bucket(g).Get([]byte(key)) != nil
+		}
+		return nil
+	})
+	if err != nil || !there {
+		return err
+	}
+	return s.update(func(tx *bbolt.Tx) error {
+		return errors.Join(tx.Bucket(generations[0]).Delete([]byte(key)), tx.Bucket(generations[1]).Delete([]byte(key)))
+	})
 }
 
 // put lets a record wait; nil: what is remembered is not true any more.

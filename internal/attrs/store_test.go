@@ -255,3 +255,39 @@ func TestCrashSoonAfterAChange(t *testing.T) {
 		after.Close()
 	})
 }
+
+// The same over a restart in between: the first process writes what it remembers when it
+// ends, and the next one changes the object within the second.
+func TestCrashSoonAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := openAt(t, dir, 0)
+		o := sample("k")
+		o.Date = time.Now()
+		s.Wrote(o)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = openAt(t, dir, 0)
+		defer s.Close()
+		now := listed(o)
+		now.LastModified = o.Date.Truncate(time.Second)
+		if !recalls(s, now) {
+			t.Fatal("a clean end loses what it remembered")
+		}
+		s.Wrote(o)
+		raw, err := os.ReadFile(filepath.Join(dir, "attrs.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		image := t.TempDir()
+		if err := os.WriteFile(filepath.Join(image, "attrs.db"), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		after := openAt(t, image, 0)
+		defer after.Close()
+		if recalls(after, now) {
+			t.Error("what the object carried before the change is taken for the present")
+		}
+	})
+}
