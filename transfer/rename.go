@@ -181,7 +181,7 @@ func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *Fi
 	asked := time.Now()
 	n, err := e.replace(ctx, o, key, &props, left)
 	if err != nil {
-		return nil, errors.Join(err, e.apply(nil, rec.ID))
+		return nil, errors.Join(err, e.takeBack(&rec, err))
 	}
 	props.SSE, props.SSEKMSKey, props.BucketKey = n.Props.SSE, n.Props.SSEKMSKey, n.Props.BucketKey
 	n.Key, n.Size, n.LastModified, n.Props, n.HasProps = key, o.Size, time.Now(), props, true
@@ -197,6 +197,25 @@ func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *Fi
 		later = rec.Delete
 	}
 	return later, err
+}
+
+// takeBack ends a move that failed. Where the copy may be there all the same, the journal
+// notes that it has to go; one that took the place of an object stays, since the name
+// would be left with nothing.
+func (e *Engine) takeBack(rec *journal.Record, failed error) error {
+	unheard := retryable(failed) || errors.Is(failed, context.Canceled)
+	if !unheard || rec.Replaces != "" {
+		return e.apply(nil, rec.ID)
+	}
+	gone := journal.Record{
+		ID: rec.ID, Seq: rec.Seq, NoContent: true,
+		Delete: []journal.Object{{Key: rec.Key, Publication: rec.Publication}},
+	}
+	if err := e.apply([]journal.Record{gone}); err != nil {
+		return err
+	}
+	e.deleteLater(&gone, nil)
+	return nil
 }
 
 // moveRecord is the intent to make the object o one at key: the record of a content
