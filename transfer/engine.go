@@ -116,8 +116,11 @@ func (e *Engine) Observe(published func(f *File, o s3.Object, gone []journal.Obj
 
 // apply writes and removes records of the journal in one transaction.
 func (e *Engine) apply(put []journal.Record, remove ...string) error {
-	if e.around != nil {
-		return e.around(func() error { return e.journal.Apply(put, remove...) })
+	e.mu.Lock()
+	around := e.around
+	e.mu.Unlock()
+	if around != nil {
+		return around(func() error { return e.journal.Apply(put, remove...) })
 	}
 	return e.journal.Apply(put, remove...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -30,15 +31,15 @@ func TestJournalFailsOnce(t *testing.T) {
 						g.closeFile(f)
 						want = []byte("second")
 					}
-					count := 0
-					g.engine.around = func(apply func() error) error {
-						if count++; count == n {
+					var count atomic.Int64
+					g.transactions(func(apply func() error) error {
+						if count.Add(1) == int64(n) {
 							return errors.New("no space left")
 						}
 						return apply()
-					}
+					})
 					time.Sleep(time.Hour)
-					reached = count >= n
+					reached = count.Load() >= int64(n)
 					g.has("k", want)
 					g.idle()
 					g.crash()

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,16 +46,17 @@ func (g *writeRig) twoVersions() (f *File, first, second []byte) {
 func TestCrashInTheMiddleOfAMerge(t *testing.T) {
 	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
 		f, first, second := g.twoVersions()
-		id, transactions := f.chain[0].id, 0
-		g.engine.around = func(apply func() error) error {
-			if transactions++; transactions > 1 { // the one before the bytes change
+		id := f.chain[0].id
+		var transactions atomic.Int64
+		g.transactions(func(apply func() error) error {
+			if transactions.Add(1) > 1 { // the one before the bytes change
 				return errCrashed
 			}
 			return apply()
-		}
+		})
 		after(2 * writeSettle)
-		if transactions < 2 {
-			t.Fatalf("%d transactions: nothing was merged", transactions)
+		if n := transactions.Load(); n < 2 {
+			t.Fatalf("%d transactions: nothing was merged", n)
 		}
 		g.kill(func(dir string) { overwrite(t, dir, id, first[12<<20:12<<20+1], 12<<20) })
 		published := 0

@@ -199,13 +199,14 @@ func TestQueueTouchOfWhatIsDone(t *testing.T) {
 		synctest.Wait()
 		q.done(old)
 		q.touch(old, "b")
-		ran := false
-		var next *ticket
-		next = q.add(time.Millisecond, func() { ran = true; q.done(next) }, "b")
-		time.Sleep(time.Second)
-		if synctest.Wait(); !ran {
+		ran := make(chan struct{})
+		next := q.add(time.Millisecond, func() { close(ran) }, "b")
+		select {
+		case <-ran:
+		case <-time.After(time.Second):
 			t.Error("the next operation on the key never runs")
 		}
+		q.done(next)
 		q.shut()
 	})
 }

@@ -228,14 +228,14 @@ func TestUploadIsNotedOnce(t *testing.T) {
 		g.write(f, []byte("x"), 0)
 		g.closeFile(f)
 		var records []string
-		g.engine.around = func(apply func() error) error {
+		g.transactions(func(apply func() error) error {
 			err := apply()
 			list, _ := g.journal.Records()
 			for _, r := range list {
 				records = append(records, fmt.Sprintf("creating %q, upload %t", r.Creating, r.Upload != nil))
 			}
 			return err
-		}
+		})
 		g.wait()
 		want := []string{`creating "k", upload false`, `creating "", upload true`}
 		if !slices.Equal(records, want) {

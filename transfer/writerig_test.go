@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -77,6 +78,18 @@ func (g *writeRig) start() {
 		g.t.Errorf("recover: %v", err)
 	}
 	g.engine.Start()
+}
+
+// transactions lets f decide over the journal's transactions from now on, one by one.
+func (g *writeRig) transactions(f func(apply func() error) error) {
+	var one sync.Mutex
+	g.engine.mu.Lock()
+	defer g.engine.mu.Unlock()
+	g.engine.around = func(apply func() error) error {
+		one.Lock()
+		defer one.Unlock()
+		return f(apply)
+	}
 }
 
 // stop ends the engine; the journal keeps what is not published.

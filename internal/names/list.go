@@ -112,7 +112,7 @@ func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time
 		n.held = true
 		return n, nil
 	}
-	if ok && t.isDoomed(p, &e.object) {
+	if ok && t.isDoomed(&e.object) {
 		ok = false
 	}
 	if c, own := t.changes.get(p); own && c.at.After(asked) && e.kind != KindDir {
@@ -169,6 +169,6 @@ func (t *Tree) readTarget(ctx context.Context, p string, o *s3.Object) (string, 
 // isDoomed tells whether the object waits to be deleted. One without an ETag was on its
 // way into the bucket when the file left this name: whatever is there is taken for it.
 // The caller holds t.mu.
-func (t *Tree) isDoomed(p string, o *s3.Object) bool {
-	return slices.ContainsFunc(t.doomed[t.key(p)], func(d transfer.ObjectRef) bool { return d.ETag == o.ETag || d.ETag == "" })
+func (t *Tree) isDoomed(o *s3.Object) bool {
+	return slices.ContainsFunc(t.doomed[o.Key], func(d transfer.ObjectRef) bool { return d.ETag == o.ETag || d.ETag == "" })
 }

@@ -199,6 +199,7 @@ func (t *Tree) load(l *listing) {
 	asked := time.Now()
 	page, err := t.bucket.List(context.Background(), t.dirKey(l.dir), "/", "", l.token, pageSize)
 	t.opts.Attrs.Recall(page.Objects)
+	page.Prefixes = t.living(context.Background(), page.Prefixes)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l.loading = false

@@ -3,6 +3,7 @@ package names
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -311,8 +312,19 @@ func (t *Tree) isEmpty(ctx context.Context, p string) error {
 		t.mu.Unlock()
 		return ErrNotEmpty
 	}
+	t.mu.Unlock()
+	remains, err := t.remains(ctx, t.key(p)+"/", false)
+	if err == nil && remains {
+		return ErrNotEmpty
+	}
+	return err
+}
+
+// remains asks whether the bucket has an object below the prefix that does not wait to
+// be deleted; marker: the one at the prefix itself counts.
+func (t *Tree) remains(ctx context.Context, prefix string, marker bool) (bool, error) {
+	t.mu.Lock()
 	doomed := 0
-	prefix := t.key(p) + "/"
 	for k := range t.doomed {
 		if strings.HasPrefix(k, prefix) {
 			doomed++
@@ -321,17 +333,42 @@ func (t *Tree) isEmpty(ctx context.Context, p string) error {
 	t.mu.Unlock()
 	page, err := t.bucket.List(ctx, prefix, "", "", "", min(2+doomed, pageSize))
 	if err != nil {
-		return err
+		return false, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, o := range page.Objects {
-		q, _ := t.path(o.Key)
-		if o.Key != prefix && !t.isDoomed(q, &o) {
-			return ErrNotEmpty
+		if (o.Key != prefix || marker) && !t.isDoomed(&o) {
+			return true, nil
 		}
 	}
-	return nil
+	return page.Next != "", nil
+}
+
+// living leaves out the prefixes below which there is nothing but objects that wait to be
+// deleted. Those of a page are in order.
+func (t *Tree) living(ctx context.Context, prefixes []string) []string {
+	dying := map[string]bool{}
+	t.mu.Lock()
+	for key := range t.doomed {
+		i, _ := slices.BinarySearchFunc(prefixes, key, func(prefix, key string) int {
+			if strings.HasPrefix(key, prefix) {
+				return 0
+			}
+			return strings.Compare(prefix, key)
+		})
+		if i < len(prefixes) && strings.HasPrefix(key, prefixes[i]) {
+			dying[prefixes[i]] = true
+		}
+	}
+	t.mu.Unlock()
+	return slices.DeleteFunc(prefixes, func(prefix string) bool {
+		if !dying[prefix] {
+			return false
+		}
+		remains, err := t.remains(ctx, prefix, true)
+		return err == nil && !remains
+	})
 }
 
 // StatFS is what statfs(2) shows. A bucket has no size: the numbers are large,

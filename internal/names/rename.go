@@ -226,7 +226,7 @@ func (t *Tree) allBelow(ctx context.Context, prefix string) ([]s3.Object, error)
 		}
 		t.mu.Lock()
 		for _, o := range page.Objects {
-			if p, _ := t.path(o.Key); !t.isDoomed(p, &o) {
+			if !t.isDoomed(&o) {
 				all = append(all, o)
 			}
 		}

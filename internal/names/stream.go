@@ -66,7 +66,7 @@ func (s *Stream) show(name string, e entry) {
 		if c, ok := t.changes.get(p); ok && c.object == nil && c.at.After(s.began) {
 			return
 		}
-		if t.nodes.at(p) == nil && t.isDoomed(p, &e.object) {
+		if t.nodes.at(p) == nil && t.isDoomed(&e.object) {
 			return
 		}
 	}
