@@ -18,7 +18,7 @@ RCLONE      := v1.75.1
 TIMEOUT  ?= 14m
 FUZZTIME ?= 30s
 
-TEST_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync setfattr:attr unshare:util-linux diff:diffutils
+TEST_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync setfattr:attr python3:python3 unshare:util-linux diff:diffutils
 DEMO_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync
 BENCH_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync s3fs:s3fs
 
@@ -36,7 +36,7 @@ build: ## Build bin/s3mount
 test: need-tests ## Run all tests, against the embedded server and MinIO
 	$(GO) test -count=1 -timeout $(TIMEOUT) ./...
 
-test-long: need-tests ## Run all tests in their long form (hours)
+test-long: need-tests need-bench ## Run all tests in their long form (hours)
 	LONG=1 $(GO) test -count=1 -timeout 6h ./...
 
 race: need-tests ## Run all tests with the race detector

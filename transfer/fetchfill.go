@@ -36,7 +36,7 @@ func (f *Fetcher) Fill(ctx context.Context, r *Remote, off, n int64, w io.Writer
 	for end := off + n; off < end && each.Err() == nil; {
 		t := &fillTarget{w: w, off: off, end: min(off+fillPart, end)}
 		off = t.end
-		g.Go(func() error { return f.fillOne(each, r, t) })
+		g.Go(func() error { return f.pullThrough(each, r, t, &t.buf) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -44,13 +44,14 @@ func (f *Fetcher) Fill(ctx context.Context, r *Remote, off, n int64, w io.Writer
 	return context.Cause(ctx)
 }
 
-func (f *Fetcher) fillOne(ctx context.Context, r *Remote, t *fillTarget) error {
+// pullThrough fetches what t lacks through one block of memory, which it sets buf to.
+func (f *Fetcher) pullThrough(ctx context.Context, r *Remote, t fetchTarget, buf *[]byte) error {
 	if err := f.opts.Budget.Lease(ctx, mem.Border, mem.BlockSize); err != nil {
 		return err
 	}
 	defer f.opts.Budget.Release(mem.Border, mem.BlockSize)
-	t.buf = f.opts.Arena.Get()
-	defer f.opts.Arena.Put(t.buf)
+	*buf = f.opts.Arena.Get()
+	defer f.opts.Arena.Put(*buf)
 	began := time.Now()
 	return f.pull(ctx, r, t, func() time.Time { return began })
 }

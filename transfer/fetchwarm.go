@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -43,25 +42,13 @@ func (f *Fetcher) Warm(ctx context.Context, r *Remote, progress func(n int64)) e
 			progress(to - from)
 			continue
 		}
-		g.Go(func() error {
-			return f.warmRun(each, r, &warmTarget{tier: tier, id: disk.ID(r.id), off: from, end: to, progress: progress})
-		})
+		t := &warmTarget{tier: tier, id: disk.ID(r.id), off: from, end: to, progress: progress}
+		g.Go(func() error { return f.pullThrough(each, r, t, &t.buf) })
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("%q: %w", o.Key, err)
 	}
 	return context.Cause(ctx)
-}
-
-func (f *Fetcher) warmRun(ctx context.Context, r *Remote, t *warmTarget) error {
-	if err := f.opts.Budget.Lease(ctx, mem.Border, mem.BlockSize); err != nil {
-		return err
-	}
-	defer f.opts.Budget.Release(mem.Border, mem.BlockSize)
-	t.buf = f.opts.Arena.Get()
-	defer f.opts.Arena.Put(t.buf)
-	began := time.Now()
-	return f.pull(ctx, r, t, func() time.Time { return began })
 }
 
 // warmTarget writes blocks to the cache on disk as they become full. It begins at the

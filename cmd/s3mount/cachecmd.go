@@ -36,23 +36,10 @@ func (c cacheStatsCmd) Run(ctx context.Context, std streams) error {
 		}
 		all = append(all, st)
 	}
-	if c.JSON {
-		enc := json.NewEncoder(std.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(all)
-	}
-	if len(all) == 0 {
-		fmt.Fprintln(std.out, "nothing is mounted")
-	}
-	for _, st := range all {
-		if err := st.print(std.out); err != nil {
-			return err
-		}
-	}
-	return nil
+	return printMounts(std, c.JSON, all, printCacheStats)
 }
 
-func (st *cacheStats) print(out io.Writer) error {
+func printCacheStats(out io.Writer, st cacheStats) error {
 	fmt.Fprintln(out, st.Mountpoint)
 	if st.Limit == 0 {
 		fmt.Fprintln(out, "  nothing is cached on disk")

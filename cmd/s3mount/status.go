@@ -32,7 +32,12 @@ func (c statusCmd) Run(ctx context.Context, std streams) error {
 		}
 		all = append(all, st)
 	}
-	if c.JSON {
+	return printMounts(std, c.JSON, all, printStatus)
+}
+
+// printMounts prints what mounts said, one after the other, or as one list in JSON.
+func printMounts[T any](std streams, asJSON bool, all []T, show func(io.Writer, T) error) error {
+	if asJSON {
 		enc := json.NewEncoder(std.out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(all)
@@ -41,7 +46,7 @@ func (c statusCmd) Run(ctx context.Context, std streams) error {
 		fmt.Fprintln(std.out, "nothing is mounted")
 	}
 	for _, st := range all {
-		if err := printStatus(std.out, st); err != nil {
+		if err := show(std.out, st); err != nil {
 			return err
 		}
 	}
