@@ -29,9 +29,10 @@ const negativeTTL = time.Second
 // Options say where and how to mount.
 type Options struct {
 	Mountpoint string
-	Source     string // shown in /proc/mounts: s3mount:BUCKET/PREFIX
+	Source     string // shown in /proc/mounts
 	AllowOther bool   // users other than the one who mounts may enter
 	ReadOnly   bool
+	NoExec     bool         // programs cannot be run from the mount
 	Debug      bool         // log every request
 	Log        *slog.Logger // nil: silent
 }

@@ -24,6 +24,9 @@ func platformOptions(o Options, m *fuse.MountOptions) {
 	if o.ReadOnly {
 		m.Options = append(m.Options, "rdonly")
 	}
+	if o.NoExec {
+		m.Options = append(m.Options, "noexec")
+	}
 }
 
 func checkDevice(Options) *MountError {

@@ -37,10 +37,16 @@ func platformOptions(o Options, m *fuse.MountOptions) {
 		if o.ReadOnly {
 			m.DirectMountFlags |= syscall.MS_RDONLY
 		}
+		if o.NoExec {
+			m.DirectMountFlags |= syscall.MS_NOEXEC
+		}
 		return
 	}
 	if o.ReadOnly {
 		m.Options = append(m.Options, "ro")
+	}
+	if o.NoExec {
+		m.Options = append(m.Options, "noexec")
 	}
 }
 

@@ -25,6 +25,8 @@ type mountConfig struct {
 
 	ReadOnly   bool
 	AllowOther bool
+	NoExec     bool
+	Source     string // as the list of mounts shows it
 	UID, GID   uint32 // owner of what has none in its metadata
 	Umask      uint32
 

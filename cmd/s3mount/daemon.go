@@ -83,6 +83,7 @@ func daemonCommand(args arguments, env []string, log *os.File) (*exec.Cmd, *os.F
 	}
 	defer w.Close()
 	cmd := exec.Command(self, args...)
+	cmd.Args[0] = "s3mount" // not the name of a copy that mount(8) calls
 	cmd.Env = append(slices.Clip(env), daemonEnv+"=3")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{w}

@@ -14,7 +14,7 @@ type doctorCmd struct {
 	bucketFlags `group:"The bucket:"`
 	writeFlags  `group:"What is written:"`
 
-	CacheDir   string `default:"${cache}" placeholder:"DIR" help:"Cache directory of the mount (${default})."`
+	CacheDir   string `default:"${cache}" placeholder:"DIR" help:"Cache directory of the mount (${cache})."`
 	AllowTmpfs bool   `help:"Accept a cache directory in memory."`
 	AllowOther bool   `help:"Check that other users may be let in."`
 	ReadOnly   bool   `help:"Check what a read-only mount needs: write nothing."`

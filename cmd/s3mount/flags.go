@@ -93,10 +93,13 @@ func (c *mountCmd) config(log *slog.Logger) (mountConfig, error) {
 	cfg := mountConfig{
 		Bucket: c.Bucket.bucket, Prefix: c.Bucket.prefix, Mountpoint: mountpoint, S3: bucket,
 		CacheDir: cache, SpoolSize: int64(c.SpoolSize), Memory: int64(c.Memory), ReadaheadMax: int64(c.ReadaheadMax), ListTTL: c.ListTTL,
-		Times: c.Times, ReadOnly: c.ReadOnly, AllowOther: c.AllowOther,
+		Times: c.Times, ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, NoExec: c.NoExec, Source: c.FSName,
 		UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Umask: uint32(c.Umask),
 		Close: c.Close, Fsync: c.Fsync, FsyncTimeout: c.FsyncTimeout, Settle: c.Settle,
 		PartSize: int64(c.PartSize), AllowTmpfs: c.AllowTmpfs, Debug: c.LogLevel == "debug",
+	}
+	if cfg.Source == "" {
+		cfg.Source = "s3mount:" + cfg.Bucket + "/" + cfg.Prefix
 	}
 	cfg.CacheSize = -1
 	if c.CacheSize != nil {

@@ -18,7 +18,19 @@ import (
 )
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	completeEnvironment()
+	args, asked, err := fromMount(os.Args[0], os.Args[1:])
+	if err != nil {
+		os.Exit(report(os.Stderr, err))
+	}
+	if asked && len(args) == 0 {
+		os.Exit(0)
+	}
+	code := run(context.Background(), args, os.Stdout, os.Stderr)
+	if asked && code != 0 {
+		code = exitMount
+	}
+	os.Exit(code)
 }
 
 // streams are where a command prints.

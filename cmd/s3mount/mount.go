@@ -19,7 +19,7 @@ type mountCmd struct {
 	bucketFlags `group:"The bucket:"`
 	writeFlags  `group:"What is written:"`
 
-	CacheDir     string        `default:"${cache}" placeholder:"DIR" help:"Where files wait on local disk until they are in the bucket (${default})." group:"Local:"`
+	CacheDir     string        `default:"${cache}" placeholder:"DIR" help:"Where files wait on local disk until they are in the bucket (${cache})." group:"Local:"`
 	SpoolSize    size          `default:"0" placeholder:"SIZE" help:"Most that files which are not in the bucket yet take on local disk. A larger file goes through in parts, and its close waits for the bucket. Default: 90 % of the free disk." group:"Local:"`
 	CacheSize    *size         `placeholder:"SIZE" help:"Most that blocks of files take on local disk, to be read again without the bucket; 0 for none. Default: 20GiB, or a tenth of the free disk." group:"Local:"`
 	Memory       size          `default:"${memory}" placeholder:"SIZE" help:"Memory for reading and writing (${default})." group:"Local:"`
@@ -31,8 +31,10 @@ type mountCmd struct {
 
 	ReadOnly   bool    `help:"Write nothing to the bucket." group:"The mount:"`
 	AllowOther bool    `help:"Let other users in." group:"The mount:"`
+	NoExec     bool    `name:"noexec" help:"Let nobody run programs from the mount." group:"The mount:"`
 	UID        *uint32 `name:"uid" help:"Owner of files that have none. Default: you." group:"The mount:"`
 	GID        *uint32 `name:"gid" help:"Group of files that have none. Default: yours." group:"The mount:"`
+	FSName     string  `name:"fsname" placeholder:"NAME" help:"Name of the source in the list of mounts. Default: s3mount:BUCKET/PREFIX." group:"The mount:"`
 	Umask      octal   `default:"022" help:"Permissions taken from files that have none (${default})." group:"The mount:"`
 
 	Close        string        `enum:"journal,bucket" default:"journal" help:"A close returns when the file is safe on local disk (journal) or in the bucket (${enum}; ${default})." group:"Safety:"`

@@ -42,17 +42,13 @@ func usageProblem(err error, args []string) error {
 	help := "s3mount --help"
 	for _, a := range args {
 		if !strings.HasPrefix(a, "-") {
-			if _, ok := commands[a]; ok {
+			if isCommand(a) {
 				help = "s3mount " + a + " --help"
 			}
 			break
 		}
 	}
 	return &problem{cause: strings.TrimSuffix(err.Error(), "."), remedy: "see " + help, err: err}
-}
-
-var commands = map[string]struct{}{
-	"mount": {}, "umount": {}, "unmount": {}, "status": {}, "wait": {}, "retry": {}, "cancel": {}, "uploads": {}, "recover": {}, "doctor": {}, "demo": {}, "version": {},
 }
 
 // line is the one line on stderr: s3mount: CAUSE: REMEDY.

@@ -86,8 +86,8 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 	s.awaitMoves(ctx)
 	ready(s)
 	server, err := mountfs.Mount(s.tree, mountfs.Options{
-		Mountpoint: cfg.Mountpoint, Source: "s3mount:" + cfg.Bucket + "/" + cfg.Prefix,
-		AllowOther: cfg.AllowOther, ReadOnly: cfg.ReadOnly, Debug: cfg.Debug, Log: log,
+		Mountpoint: cfg.Mountpoint, Source: cfg.Source,
+		AllowOther: cfg.AllowOther, ReadOnly: cfg.ReadOnly, NoExec: cfg.NoExec, Debug: cfg.Debug, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -21,7 +21,7 @@ type uploadsCmd struct {
 	JSON         bool   `name:"json" help:"Print JSON."`
 	AbortOrphans bool   `help:"Abort uploads that no journal on this machine knows and that rested for --older-than."`
 	OlderThan    age    `default:"24h" placeholder:"TIME" help:"How long an orphan must have rested, such as 12h or 7d (${default})."`
-	CacheDir     string `default:"${cache}" placeholder:"DIR" help:"Where mounts keep their journals, when that is not the default (${default})."`
+	CacheDir     string `default:"${cache}" placeholder:"DIR" help:"Where mounts keep their journals, when that is not the default (${cache})."`
 }
 
 func (uploadsCmd) Help() string {
