@@ -29,8 +29,26 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint3
 	if err != nil {
 		return nil, 0, n.fail(c, "open", err)
 	}
+	if trunc {
+		n.dropSetID(c, file)
+	}
 	h, reply := n.newHandle(file, write, flags, keep)
 	return h, reply, 0
+}
+
+// dropSetID takes setuid and setgid from a file that somebody who is not root has
+// changed, in the cases that the kernel leaves to us: direct writes, and O_TRUNC. A write
+// by a mapping is nobody's.
+func (n *node) dropSetID(c *call, file *transfer.File) {
+	if _, writeback := n.fs.writebacks.Load(c.cancelled()); writeback {
+		return
+	}
+	if uid, _ := owner(c.Context); uid == 0 {
+		return
+	}
+	if err := file.DropSetID(); err != nil {
+		n.fail(c, "drop setuid", err)
+	}
 }
 
 // Create makes a file and opens it. Another mount may have made it since the
@@ -48,6 +66,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 			file.CloseHandle(true)
 			return nil, nil, 0, n.fail(c, "create", err, "name", name)
 		}
+		n.dropSetID(c, file)
 	}
 	inode := n.entry(c, child, out)
 	h, reply := inode.Operations().(*node).newHandle(file, true, flags, false)

@@ -54,7 +54,9 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 	defer c.end()
 	n, err := h.file.WriteAt(c, data, off)
 	if n > 0 {
-		h.wrote(c, off, int64(n))
+		if h.wrote(c, off, int64(n)); h.direct { // else the kernel did it
+			h.node.dropSetID(c, h.file)
+		}
 		return uint32(n), 0
 	}
 	if err != nil {

@@ -39,6 +39,7 @@ func facts(t *testing.T, path string, xattr bool) string {
 		to, err := os.Readlink(path)
 		return out + fmt.Sprint(" ", to, err)
 	}
+	out += fmt.Sprintf(" %d.%09d", st.Atim.Sec, st.Atim.Nsec)
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
 		out += " " + string(read(t, path))
 	}
@@ -67,7 +68,7 @@ func furnish(t *testing.T, dir string) {
 		ok(unix.Setxattr(path, "user.color", []byte{'r', 0xfb, 0xff, 0}, 0))
 		ok(unix.Chmod(path, uint32(mode)))
 		ok(os.Chown(path, 1234, 4321))
-		ok(os.Chtimes(path, time.Time{}, time.Unix(1_500_000_000, 123_456_789)))
+		ok(os.Chtimes(path, time.Unix(1_400_000_000, 987_654_321), time.Unix(1_500_000_000, 123_456_789)))
 	}
 }
 

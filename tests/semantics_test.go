@@ -340,21 +340,7 @@ func TestOtherUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	as := func(line string) error {
-		cmd := exec.Command("sh", "-ec", line)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1234, Gid: 1234}}
-		cmd.Dir = "/"
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	}
-	for dir := m.dir; dir != "/tmp" && dir != "/"; dir = dir[:strings.LastIndexByte(dir, '/')] { // let them in
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	letIn(t, m.dir)
 	for line, want := range map[string]string{
 		"cat " + m.path("private"):         "Permission denied",
 		"echo x > " + m.path("new"):        "ermission denied",
@@ -362,9 +348,31 @@ func TestOtherUsers(t *testing.T) {
 		"chmod 600 " + m.path("theirs"):    "",
 		"echo more >> " + m.path("theirs"): "",
 	} {
-		err := as(line)
+		err := runAs(1234, line)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", line, err, want)
+		}
+	}
+}
+
+// runAs runs a line of shell as another user.
+func runAs(uid uint32, line string) error {
+	cmd := exec.Command("sh", "-ec", line)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	cmd.Dir = "/"
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// letIn makes a directory and those above it passable for everybody.
+func letIn(t *testing.T, dir string) {
+	t.Helper()
+	for ; dir != "/tmp" && dir != "/"; dir = dir[:strings.LastIndexByte(dir, '/')] {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

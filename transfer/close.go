@@ -29,8 +29,11 @@ func (f *File) freeze() {
 		c.changes++ // the record is to have its checksums
 	}
 	f.frozenGen++
-	if s := c.stream; s != nil && !f.timed {
-		f.meta.MtimeNS = s.meta.MtimeNS // what the upload carries, so that no copy is needed for it
+	if s := c.stream; s != nil && !f.timed { // what the upload carries, so that no copy is needed for it
+		f.meta.MtimeNS = s.meta.MtimeNS
+		if sameMeta(&s.meta, &f.meta) {
+			f.meta.CtimeNS = s.meta.CtimeNS
+		}
 	}
 	c.gen, c.meta = f.frozenGen, f.meta
 	if !c.early {

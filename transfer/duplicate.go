@@ -81,7 +81,7 @@ func (f *File) refer(src *File, o *s3.Object, off, n int64) (complete bool, err 
 	}
 	c.ext.Set(off, n, plan.Base)
 	c.changes++
-	f.meta.MtimeNS, f.timed = now(), false
+	f.stamp()
 	complete = c.only(plan.Base) && c.ext.Size() == o.Size
 	f.ticket, f.lingers = t, true
 	if complete {

@@ -280,6 +280,7 @@ func (f *File) SetMeta(change func(m *Meta)) error {
 	f.mu.Lock()
 	before := f.meta.MtimeNS
 	change(&f.meta)
+	f.meta.CtimeNS = now()
 	f.timed = f.timed || f.meta.MtimeNS != before
 	if f.key == "" {
 		f.mu.Unlock()
@@ -306,6 +307,29 @@ func (f *File) SetMeta(change func(m *Meta)) error {
 	f.enqueue(f.eng.opts.Settle)
 	return err
 }
+
+// DropSetID takes setuid away, and setgid where the group may execute, as a write or a
+// truncation by anybody but root does.
+func (f *File) DropSetID() error {
+	f.mu.Lock()
+	mode := f.meta.Mode
+	f.mu.Unlock()
+	drop := mode & setuid
+	if mode&groupExec != 0 {
+		drop |= mode & setgid
+	}
+	if drop == 0 {
+		return nil
+	}
+	return f.SetMeta(func(m *Meta) { m.Mode &^= drop })
+}
+
+// Bits of Meta.Mode.
+const (
+	setuid    = 0o4000
+	setgid    = 0o2000
+	groupExec = 0o010
+)
 
 // only tells whether the content is nothing but the bytes of its base.
 func (c *content) only(kind plan.Kind) bool {

@@ -92,7 +92,7 @@ func (f *File) merge(a, b *content) error {
 		a.kept.forget(f.eng.layoutOf(a), b.ext.Size(), a.ext.Size())
 		a.ext.Truncate(min(a.ext.Size(), b.ext.Size()))
 	}
-	mtime, timed := f.meta.MtimeNS, f.timed
+	meta, timed := f.meta, f.timed
 	for _, x := range changed {
 		if x.Kind != plan.Base {
 			a.ext.Set(x.Off, x.Len, x.Kind)
@@ -100,7 +100,7 @@ func (f *File) merge(a, b *content) error {
 			f.touched(a, x.Off, x.Len)
 		}
 	}
-	f.meta.MtimeNS, f.timed = mtime, timed
+	f.meta, f.timed = meta, timed // its times are later
 	a.changes++
 	a.meta, a.gen = b.meta, b.gen
 	f.chain = append([]*content{a}, f.chain[2:]...)

@@ -25,6 +25,8 @@ type Meta = journal.Meta
 // documentation of its S3 backend.
 const (
 	metaMtime       = "mtime" // seconds since 1970 with 9 decimals
+	metaAtime       = "atime" // as mtime; left out where it is the same
+	metaCtime       = "ctime" // likewise
 	metaMode        = "mode"  // decimal, with the file type
 	metaUID         = "uid"
 	metaGID         = "gid"
@@ -61,7 +63,12 @@ func Properties(m *Meta, key, publication string) s3.Properties {
 	if p.ContentType == "" {
 		p.ContentType = contentType(key, m.Mode)
 	}
-	p.Meta[metaMtime] = formatMtime(m.MtimeNS)
+	p.Meta[metaMtime] = formatTime(m.MtimeNS)
+	for k, ns := range map[string]int64{metaAtime: m.AtimeNS, metaCtime: m.CtimeNS} {
+		if ns != 0 && ns != m.MtimeNS {
+			p.Meta[k] = formatTime(ns)
+		}
+	}
 	p.Meta[metaMode] = strconv.FormatUint(uint64(m.Mode), 10)
 	p.Meta[metaUID] = strconv.FormatUint(uint64(m.UID), 10)
 	p.Meta[metaGID] = strconv.FormatUint(uint64(m.GID), 10)
@@ -101,9 +108,11 @@ func ReadMeta(o *s3.Object, def Meta) Meta {
 func readMetaValue(m *Meta, k, v string) {
 	switch k {
 	case metaMtime:
-		if ns, ok := parseMtime(v); ok {
-			m.MtimeNS = ns
-		}
+		readTime(&m.MtimeNS, v)
+	case metaAtime:
+		readTime(&m.AtimeNS, v)
+	case metaCtime:
+		readTime(&m.CtimeNS, v)
 	case metaMode:
 		if mode, ok := parseMode(v); ok {
 			m.Mode = mode | m.Mode&ModeType
@@ -132,7 +141,13 @@ func readID(id *uint32, v string) {
 	}
 }
 
-func formatMtime(ns int64) string {
+func readTime(t *int64, v string) {
+	if ns, ok := parseTime(v); ok {
+		*t = ns
+	}
+}
+
+func formatTime(ns int64) string {
 	sec, frac := ns/1e9, ns%1e9
 	sign := ""
 	if ns < 0 {
@@ -141,9 +156,9 @@ func formatMtime(ns int64) string {
 	return fmt.Sprintf("%s%d.%09d", sign, sec, frac)
 }
 
-// parseMtime accepts whole seconds and any number of decimals, as s3fs and rclone write
+// parseTime accepts whole seconds and any number of decimals, as s3fs and rclone write
 // them, and dates as RFC 3339 has them.
-func parseMtime(v string) (int64, bool) {
+func parseTime(v string) (int64, bool) {
 	v = strings.TrimSpace(v)
 	whole, frac, _ := strings.Cut(v, ".")
 	neg := strings.HasPrefix(whole, "-")
@@ -249,10 +264,10 @@ func contentType(key string, mode uint32) string {
 }
 
 // sameMeta tells whether two objects with these would carry the same, leaving the
-// time aside.
+// times of their changes aside.
 func sameMeta(a, b *Meta) bool {
 	x, y := *a, *b
-	x.MtimeNS, y.MtimeNS = 0, 0
+	x.MtimeNS, y.MtimeNS, x.CtimeNS, y.CtimeNS = 0, 0, 0, 0
 	px, py := Properties(&x, "", ""), Properties(&y, "", "")
 	return maps.Equal(px.Meta, py.Meta) && px.ContentType == py.ContentType && px.CacheControl == py.CacheControl &&
 		px.ContentDisposition == py.ContentDisposition && px.ContentEncoding == py.ContentEncoding && px.ContentLanguage == py.ContentLanguage

@@ -12,7 +12,7 @@ import (
 func TestMetaTravels(t *testing.T) {
 	for _, m := range []Meta{
 		{Mode: ModeFile | 0o4755, UID: 1, GID: 1<<32 - 1, MtimeNS: 1_500_000_000_000_000_001},
-		{Mode: ModeLink | 0o777, MtimeNS: -1},
+		{Mode: ModeLink | 0o777, MtimeNS: -1, AtimeNS: 1, CtimeNS: 2e18},
 		{Mode: ModeDir | 0o700, MtimeNS: -1_500_000_000, ContentType: "x/y", CacheControl: "no-store", ContentDisposition: "inline",
 			ContentEncoding: "gzip", ContentLanguage: "de", Foreign: map[string]string{"color": "red"},
 			Xattrs: map[string][]byte{"user.ä": {0, 255}, "user.empty": {}}},
@@ -84,6 +84,9 @@ func TestContentType(t *testing.T) {
 	a, b := Meta{Mode: ModeFile, MtimeNS: 1}, Meta{Mode: ModeFile, MtimeNS: 2}
 	if !sameMeta(&a, &b) {
 		t.Error("sameMeta looks at the time")
+	}
+	if b.CtimeNS = 3; !sameMeta(&a, &b) {
+		t.Error("sameMeta looks at the time of the change")
 	}
 	if b.Xattrs = map[string][]byte{"user.a": nil}; sameMeta(&a, &b) {
 		t.Error("sameMeta overlooks an attribute")

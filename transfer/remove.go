@@ -87,6 +87,7 @@ func (f *File) Drop() error {
 	}
 	t := f.ticket
 	f.key, f.ticket, f.object, f.moved, f.stale = "", nil, nil, nil, nil
+	f.meta.CtimeNS = now() // it has one name less
 	f.cond.Broadcast()
 	f.mu.Unlock()
 	var err error

@@ -22,6 +22,7 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, v
 		f.mu.Unlock()
 		return ErrStale
 	}
+	f.meta.CtimeNS = now()
 	if last := f.head(); last == f.publishing || last == f.clean { // perhaps published a moment ago
 		c := derived(last)
 		c.changes = 1
@@ -62,6 +63,7 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, v
 				f.mayBeAt(c.at, c.born)
 			}
 			c.changes++
+			c.meta.CtimeNS = f.meta.CtimeNS
 			list = append(list, c)
 			journaled = journaled || c.frozen || c.rec != nil
 		}
@@ -168,6 +170,7 @@ func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *Fi
 	}
 	defer release()
 	f.mu.Lock()
+	f.meta.CtimeNS = now()
 	o, meta := *f.object, f.meta
 	f.mu.Unlock()
 	if victim != nil {

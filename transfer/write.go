@@ -76,13 +76,18 @@ func (f *File) wroteAround(c *content, p []byte, off int64) {
 func (f *File) touched(c *content, off, n int64) {
 	c.changes++
 	c.kept.forget(f.eng.layoutOf(c), off, off+n)
-	f.meta.MtimeNS, f.timed = now(), false
+	f.stamp()
 	if c.base != nil && !c.ext.Has(0, c.ext.Size(), plan.Base) {
 		c.base = nil
 	}
 	if c.stream != nil {
 		c.stream.touch(off, n)
 	}
+}
+
+// stamp notes that bytes were changed at this moment. The caller holds f.mu.
+func (f *File) stamp() {
+	f.meta.MtimeNS, f.meta.CtimeNS, f.timed = now(), 0, false
 }
 
 // writable returns the open content with room for n bytes at off, as much as was

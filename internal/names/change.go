@@ -15,7 +15,7 @@ import (
 type Change struct {
 	Size           *int64
 	Mode, UID, GID *uint32
-	Atime, Mtime   *time.Time // Atime is accepted and not kept: objects have none
+	Atime, Mtime   *time.Time
 }
 
 // SetAttr changes attributes. A size reaches the bucket with the next close, the
@@ -29,7 +29,7 @@ func (n *Node) SetAttr(ctx context.Context, c Change) (Attr, error) {
 			return Attr{}, err
 		}
 	}
-	if c.Mode != nil || c.UID != nil || c.GID != nil || c.Mtime != nil {
+	if c.Mode != nil || c.UID != nil || c.GID != nil || c.Atime != nil || c.Mtime != nil {
 		if err := n.setMeta(ctx, func(m *transfer.Meta) { c.apply(m) }); err != nil {
 			return Attr{}, err
 		}
@@ -46,6 +46,9 @@ func (c *Change) apply(m *transfer.Meta) {
 	}
 	if c.GID != nil {
 		m.GID = *c.GID
+	}
+	if c.Atime != nil {
+		m.AtimeNS = c.Atime.UnixNano()
 	}
 	if c.Mtime != nil {
 		m.MtimeNS = c.Mtime.UnixNano()
@@ -92,6 +95,7 @@ func (n *Node) setDirMeta(ctx context.Context, change func(*transfer.Meta)) erro
 	meta, p := n.meta, n.path
 	t.mu.Unlock()
 	change(&meta)
+	meta.CtimeNS = time.Now().UnixNano()
 	if p != "" {
 		if _, err := t.putMarker(ctx, p, &meta); err != nil {
 			return err
@@ -244,7 +248,7 @@ func (n *Node) foreign() map[string]string {
 
 // metaSize is the most bytes that user metadata with these takes.
 func metaSize(foreign map[string]string, x map[string][]byte) int {
-	m := transfer.Meta{Mode: transfer.ModeFile | 0o777, UID: 1 << 31, GID: 1 << 31, MtimeNS: 1 << 61, Foreign: foreign, Xattrs: x}
+	m := transfer.Meta{Mode: transfer.ModeFile | 0o777, UID: 1 << 31, GID: 1 << 31, MtimeNS: 1 << 61, AtimeNS: 1<<61 + 1, CtimeNS: 1<<61 + 1, Foreign: foreign, Xattrs: x}
 	n := 0
 	for k, v := range transfer.Properties(&m, "x", strings.Repeat("0", 32)).Meta {
 		n += len(k) + len(v)

@@ -66,7 +66,7 @@ var classes = []struct {
 	{context.Canceled, ClassInterrupted},
 	{s3.ErrNotFound, ClassNotExist}, {s3.ErrDenied, ClassDenied}, {s3.ErrCredentials, ClassDenied},
 	{s3.ErrArchived, ClassArchived}, {s3.ErrChanged, ClassStale}, {s3.ErrUnavailable, ClassOffline},
-	{s3.ErrTimeout, ClassTimeout}, {s3.ErrUnsupported, ClassNotSupported}, {context.DeadlineExceeded, ClassTimeout},
+	{s3.ErrTimeout, ClassTimeout}, {s3.ErrUnsupported, ClassNotSupported}, {s3.ErrBadKey, ClassInvalid}, {context.DeadlineExceeded, ClassTimeout},
 	{os.ErrDeadlineExceeded, ClassTimeout},
 }
 

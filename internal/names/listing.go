@@ -30,10 +30,12 @@ const ScratchPrefix = ".s3mount-probe-"
 // its own, or from those of a walk. Guarded by Tree.mu.
 type listing struct {
 	dir     string
-	started time.Time // when its first request was sent
-	heard   time.Time // when its latest one was: the listing is believed for the TTL from then
-	entries map[string]entry
-	order   []string // names as they came, in the order of their keys; see entry.at
+	started time.Time        // when its first request was sent
+	heard   time.Time        // when its latest one was: the listing is believed for the TTL from then
+	entries map[string]entry // changed by put and drop
+	order   []string         // names as they came, in the order of their keys; see entry.at
+
+	subdirs int // of the entries
 
 	complete bool       // all pages are here
 	marker   *s3.Object // the directory's own object; nil: there is none
@@ -89,11 +91,22 @@ func newListing(dir string) *listing {
 func (l *listing) put(name string, e entry) {
 	if old, ok := l.entries[name]; ok {
 		e.at = old.at
+		l.drop(name)
 	} else {
 		e.at = len(l.order)
 		l.order = append(l.order, name)
 	}
-	l.entries[name] = e
+	if l.entries[name] = e; e.kind == KindDir {
+		l.subdirs++
+	}
+}
+
+// drop removes an entry.
+func (l *listing) drop(name string) {
+	if l.entries[name].kind == KindDir {
+		l.subdirs--
+	}
+	delete(l.entries, name)
 }
 
 // name is the entry at an index of order; false when it has gone.

@@ -1,6 +1,7 @@
 package names
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/fnv"
@@ -183,6 +184,9 @@ func (t *Tree) attr(n *Node) Attr {
 	switch n.kind {
 	case KindDir:
 		a.Size, a.Nlink = 4096, 2
+		if l := t.dirs[n.path]; l != nil && l.complete {
+			a.Nlink += uint32(l.subdirs) // their ".."
+		}
 	case KindLink:
 		a.Size, a.Mode = int64(len(n.target)), 0o777
 	}
@@ -190,7 +194,8 @@ func (t *Tree) attr(n *Node) Attr {
 		a.Nlink = 0
 	}
 	a.Mtime = time.Unix(0, meta.MtimeNS)
-	a.Atime, a.Ctime = a.Mtime, a.Mtime
+	a.Atime = time.Unix(0, cmp.Or(meta.AtimeNS, meta.MtimeNS))
+	a.Ctime = time.Unix(0, cmp.Or(meta.CtimeNS, meta.MtimeNS))
 	a.NameTTL = max(t.opts.TTL-time.Since(n.checked), 0)
 	if n.file != nil && n.file.Dirty() { // nobody else can change what only we have
 		a.NameTTL = t.opts.TTL

@@ -119,7 +119,7 @@ func (t *Tree) doomedAt(key string) *s3.Object {
 func (t *Tree) bump(p string) {
 	dir, _ := parent(p)
 	if n := t.nodes.at(dir); n != nil {
-		n.meta.MtimeNS = time.Now().UnixNano()
+		n.meta.MtimeNS, n.meta.CtimeNS = time.Now().UnixNano(), 0
 	}
 }
 
@@ -172,7 +172,7 @@ func (t *Tree) noteDir(p string, there bool) {
 	if there {
 		l.put(name, entry{kind: KindDir})
 	} else {
-		delete(l.entries, name)
+		l.drop(name)
 	}
 }
 

@@ -259,6 +259,9 @@ func (t *Tree) moveNodes(old, p string, copies map[string]transfer.Copied, pendi
 		c, ok := copies[t.key(n.path)]
 		o := c.To
 		t.move(n, p+strings.TrimPrefix(n.path, old))
+		if n.path == p {
+			n.meta.CtimeNS = time.Now().UnixNano()
+		}
 		if ok {
 			delete(t.doomed, o.Key)
 			n.object.Key, n.object.ETag = o.Key, o.ETag

@@ -276,7 +276,7 @@ func (t *Tree) noteListing(p string, o *s3.Object) {
 	switch {
 	case ok && e.kind == KindDir:
 	case o == nil:
-		delete(l.entries, name)
+		l.drop(name)
 	default:
 		l.put(name, entry{kind: sizeKind(o), object: *o})
 	}

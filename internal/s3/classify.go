@@ -58,6 +58,8 @@ var kindOfCode = map[string]error{
 	"XAmzContentSHA256Mismatch":   ErrBadDigest,
 	"NotImplemented":              ErrUnsupported,
 	"MethodNotAllowed":            ErrUnsupported,
+	"KeyTooLongError":             ErrBadKey,
+	"XMinioInvalidObjectName":     ErrBadKey, // also of a directory whose name has more than 244 bytes
 }
 
 // classify turns what the SDK returned into an *Error. It is the only place

@@ -75,6 +75,7 @@ func TestClassifyAnswers(t *testing.T) {
 		{op: "PutObject", status: 400, code: "RequestTimeout", kind: ErrTimeout},
 		{op: "PutObject", status: 400, code: "MetadataTooLarge", kind: ErrInvalid},
 		{op: "PutObject", status: 501, code: "NotImplemented", kind: ErrUnsupported},
+		{op: "PutObject", status: 400, code: "KeyTooLongError", kind: ErrBadKey},
 		{op: "PutObject", status: 405, code: "MethodNotAllowed", kind: ErrUnsupported},
 		{op: "UploadPart", status: 404, code: "NoSuchUpload", kind: ErrNoUpload},
 	}

@@ -26,6 +26,7 @@ var (
 	ErrArchived     = errors.New("object is archived")
 	ErrBadDigest    = errors.New("bytes were damaged on the way")
 	ErrUnsupported  = errors.New("not supported by this server")
+	ErrBadKey       = errors.New("the server takes no such key")
 	ErrInvalid      = errors.New("request refused")
 )
 

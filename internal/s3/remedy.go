@@ -27,6 +27,7 @@ var remedies = []struct {
 	{ErrArchived, "restore the object first (for example: aws s3api restore-object)"},
 	{ErrBadDigest, "bytes were damaged on the way: check network hardware and memory of this machine"},
 	{ErrUnsupported, "this store does not offer what was asked; another store or other flags may"},
+	{ErrBadKey, "give it a shorter or plainer name"},
 	{ErrInvalid, "check the flags and the endpoint: the request itself was refused"},
 }
 

@@ -98,7 +98,9 @@ type Meta struct {
 	Mode    uint32            `json:"mode"` // with the file type, as in stat(2)
 	UID     uint32            `json:"uid"`
 	GID     uint32            `json:"gid"`
-	MtimeNS int64             `json:"mtime_ns"` // nanoseconds since 1970
+	MtimeNS int64             `json:"mtime_ns"`           // nanoseconds since 1970
+	AtimeNS int64             `json:"atime_ns,omitempty"` // when somebody set it; 0: as MtimeNS
+	CtimeNS int64             `json:"ctime_ns,omitempty"` // of a change that was none of the bytes; 0: as MtimeNS
 	Xattrs  map[string][]byte `json:"xattrs,omitempty"`
 
 	// What other clients gave the object; it is carried over when the object is
