@@ -61,8 +61,10 @@ func (h *host) drain(s *session, ctl *control, stop *stopper, signals <-chan os.
 	left, err := s.Drain(ctx, func(t totals) {
 		still.moved(t.BytesLeft, t.FilesLeft)
 		p.show(t)
+		h.notify.setStatus(fmt.Sprintf("%s to go, %s to send%s", plural(t.FilesLeft, "file"), bytesText(t.BytesLeft), speedText(t)))
 	})
 	p.end()
+	h.notify.setStatus("closing")
 	if left.FilesLeft > 0 {
 		return left, h.undrained(&left, err)
 	}

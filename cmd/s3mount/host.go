@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,10 +20,15 @@ type host struct {
 	log          *logger
 	drainTimeout time.Duration
 	debugListen  string // address for profiles, "": none
+	notify       *notifier
 }
 
 func (c *mountCmd) host(cfg mountConfig, std streams, log *logger) *host {
-	return &host{cfg, std, log, c.DrainTimeout, c.DebugListen}
+	h := &host{cfg: cfg, std: std, log: log, drainTimeout: c.DrainTimeout, debugListen: c.DebugListen, notify: &notifier{}}
+	if c.Foreground {
+		h.notify = newNotifier()
+	}
+	return h
 }
 
 // run mounts, calls ready when the mount answers, and returns when the mount
@@ -54,6 +60,7 @@ func (h *host) run(ctx context.Context, ready func()) error {
 	h.log.release()
 	h.log.Info("mounted", "bucket", h.cfg.target().String(), "mountpoint", h.cfg.Mountpoint, "version", buildVersion())
 	ready()
+	h.notify.ready(h.cfg.target().String() + " is mounted at " + h.cfg.Mountpoint)
 	return h.attend(ctx, s, ctl, signals)
 }
 
@@ -126,12 +133,15 @@ func (h *host) attend(ctx context.Context, s *session, ctl *control, signals <-c
 
 	stop := newStopper(h.drainTimeout)
 	defer stop.cancel()
+	stopping := sync.OnceValue(func() func() { return h.notify.stopping("unmounting") })
+	defer func() { stopping()() }()
 	var err error
 	for waiting := true; waiting; {
 		select {
 		case err = <-served:
 			waiting = false
 		case sig := <-signals:
+			stopping()
 			if !stop.signal() {
 				h.unmount(sig)
 			}
@@ -143,6 +153,7 @@ func (h *host) attend(ctx context.Context, s *session, ctl *control, signals <-c
 			waiting = false
 		}
 	}
+	stopping()
 	left, drainErr := h.drain(s, ctl, stop, signals)
 	err = errors.Join(err, drainErr, s.Close())
 	if ctl != nil {
