@@ -315,7 +315,7 @@ func TestStatusIsDocumented(t *testing.T) {
 	}
 	up := uploadStatus{Owner: "o", Error: "e"}
 	var fields []string
-	for _, v := range []any{st, st.Files[0], up} {
+	for _, v := range []any{st, st.Files[0], up, finding{Detail: "d", Remedy: "r"}} {
 		raw, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)

@@ -68,7 +68,7 @@ func checkEndpoint(s string) error {
 	case u.User != nil:
 		return &problem{cause: "the endpoint carries a user name or a password", remedy: "leave them out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"}
 	case u.RawQuery != "" || u.Fragment != "":
-		return &problem{cause: fmt.Sprintf("the endpoint %q has a query or a fragment", s), remedy: remedy}
+		return &problem{cause: fmt.Sprintf("the endpoint %q has a query or a fragment", u.Host), remedy: remedy}
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // withoutEffect are mount options that are for mount(8) or systemd alone, that ask for
-// what is so anyway, or that leave a program no worse off: access times are not kept,
+// what is so anyway, or that leave a program no worse off: reading sets no access time,
 // device nodes and setuid programs never work on a mount, whoever asks for them
 // (mount.fuse3 does, on every line that does not say nodev or nosuid).
 var withoutEffect = []string{
