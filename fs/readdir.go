@@ -76,8 +76,20 @@ func (d *dirHandle) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 	return d.node.entry(c, child, out), 0
 }
 
-// Seekdir goes to an offset that Readdirent has given, or to the start.
-func (d *dirHandle) Seekdir(_ context.Context, off uint64) syscall.Errno {
+// Seekdir goes to an offset that Readdirent has given, or begins anew: rewinddir(3)
+// shows the directory as it is then, and Samba keeps directories open.
+func (d *dirHandle) Seekdir(ctx context.Context, off uint64) syscall.Errno {
+	if off == 0 {
+		c := begin(ctx)
+		defer c.end()
+		s, err := d.node.fs.tree.OpenDir(c, d.node.names)
+		if err != nil {
+			return d.node.fail(c, "rewinddir", err)
+		}
+		d.stream.Close()
+		d.stream, d.pos = s, 0
+		return 0
+	}
 	d.pos = min(off, dots)
 	d.stream.Seek(off - d.pos)
 	return 0

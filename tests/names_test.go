@@ -5,8 +5,10 @@ package tests
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +108,41 @@ func TestManyNames(t *testing.T) {
 	again, err := d.Readdirnames(100)
 	if err != nil || strings.Join(first, " ") != strings.Join(again, " ") {
 		t.Errorf("after rewinding: %v, %v; want %v", again, err, first)
+	}
+}
+
+// TestRewinddirShowsChanges: an open directory that is read again shows what is there then.
+func TestRewinddirShowsChanges(t *testing.T) {
+	m := newMount(t, embedded(t))
+	for _, name := range []string{"one", "two", "three"} {
+		write(t, m.path(name), nil)
+	}
+	shell(t, "sync "+m.path("one")+" "+m.path("two"))
+	dir := open(t, m.dir, os.O_RDONLY)
+	names := func() string {
+		t.Helper()
+		if _, err := dir.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		names, err := dir.Readdirnames(-1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(names)
+		return strings.Join(names, " ")
+	}
+	if got, want := names(), "one three two"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	write(t, m.path("four"), nil)
+	if err := os.Remove(m.path("one")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(m.path("two"), m.path("five")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(), "five four three"; got != want {
+		t.Errorf("behind changes: %q, want %q", got, want)
 	}
 }
 

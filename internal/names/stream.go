@@ -147,7 +147,7 @@ func (s *Stream) Lookup(ctx context.Context, name string) (*Node, error) {
 	return t.found(ctx, join(s.dir, name), t.whole(e), true, heard)
 }
 
-// Seek goes to an offset that an Entry had, or to 0.
+// Seek goes to an offset that an Entry of this stream had, or to 0.
 func (s *Stream) Seek(off uint64) { s.pos = min(int(off), len(s.all)) }
 
 // Close ends the reading.
