@@ -5,6 +5,7 @@ package tests
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -161,5 +162,40 @@ func TestReadOnly(t *testing.T) {
 	m.unmount()
 	if sent := p.matching(func(r request) bool { return r.method != "GET" && r.method != "HEAD" }); len(sent) > 0 {
 		t.Errorf("a read-only mount sent %v", sent)
+	}
+}
+
+// TestTimesFarAway: what cannot be kept becomes what is nearest, and stays in order.
+func TestTimesFarAway(t *testing.T) {
+	m := newMount(t, embedded(t))
+	for year, want := range map[int]int{1601: 1697, 1969: 1969, 2106: 2106, 2286: 2242, 2446: 2242} {
+		path := m.path(fmt.Sprint(year))
+		write(t, path, nil)
+		when := unix.Timespec{Sec: time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC).Unix()}
+		if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{when, when}, 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, where := range []string{"at once", "in the bucket"} {
+			var st unix.Stat_t
+			if err := unix.Stat(path, &st); err != nil {
+				t.Fatal(err)
+			}
+			if got := time.Unix(st.Mtim.Unix()).UTC().Year(); got != want {
+				t.Errorf("%d %s: %d, want %d", year, where, got, want)
+			}
+			if where == "at once" {
+				shell(t, "sync "+path)
+			}
+		}
+	}
+	m.remountCold()
+	for year, want := range map[int]int{1601: 1697, 2446: 2242} {
+		var st unix.Stat_t
+		if err := unix.Stat(m.path(fmt.Sprint(year)), &st); err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Unix(st.Mtim.Unix()).UTC().Year(); got != want {
+			t.Errorf("%d behind a remount: %d, want %d", year, got, want)
+		}
 	}
 }

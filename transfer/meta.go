@@ -147,6 +147,10 @@ func readTime(t *int64, v string) {
 	}
 }
 
+// MaxTime is the largest time that is kept, in seconds before and after 1970: from 1697
+// to 2242.
+const MaxTime = 1 << 33
+
 func formatTime(ns int64) string {
 	sec, frac := ns/1e9, ns%1e9
 	sign := ""
@@ -167,7 +171,7 @@ func parseTime(v string) (int64, bool) {
 		at, err := time.Parse(time.RFC3339Nano, v)
 		return at.UnixNano(), err == nil && at.Year() > 1700 && at.Year() < 2200
 	}
-	if sec > 1<<33 {
+	if sec > MaxTime {
 		return 0, false
 	}
 	frac = (frac + "000000000")[:9]

@@ -48,11 +48,17 @@ func (c *Change) apply(m *transfer.Meta) {
 		m.GID = *c.GID
 	}
 	if c.Atime != nil {
-		m.AtimeNS = c.Atime.UnixNano()
+		m.AtimeNS = nanoseconds(*c.Atime)
 	}
 	if c.Mtime != nil {
-		m.MtimeNS = c.Mtime.UnixNano()
+		m.MtimeNS = nanoseconds(*c.Mtime)
 	}
+}
+
+// nanoseconds since 1970, of the nearest time that can be kept.
+func nanoseconds(t time.Time) int64 {
+	const most = transfer.MaxTime
+	return time.Unix(min(max(t.Unix(), -most), most), int64(t.Nanosecond())).UnixNano()
 }
 
 func (n *Node) truncate(ctx context.Context, size int64) error {
