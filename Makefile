@@ -20,6 +20,7 @@ FUZZTIME ?= 30s
 
 TEST_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync setfattr:attr python3:python3 unshare:util-linux diff:diffutils
 DEMO_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync
+LONG_PACKAGES := smbd:samba smbd:samba-vfs-modules smbclient:smbclient smbtorture:samba-testsuite
 BENCH_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync s3fs:s3fs
 
 .DEFAULT_GOAL := help
@@ -37,6 +38,7 @@ test: need-tests ## Run all tests, against the embedded server and MinIO
 	$(GO) test -count=1 -timeout $(TIMEOUT) ./...
 
 test-long: need-tests need-bench ## Run all tests in their long form (hours)
+	@.ci/packages $(LONG_PACKAGES)
 	LONG=1 $(GO) test -count=1 -timeout 6h ./...
 
 race: need-tests ## Run all tests with the race detector
