@@ -215,7 +215,7 @@ func (j *Journal) Apply(put []Record, remove ...string) error {
 	j.running = true
 	j.mu.Unlock()
 	if lead {
-		j.commit()
+		go j.commit() // not here: it may go on for as long as others have something to write
 	}
 	return <-c.done
 }
