@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"math"
+	"os"
 	"syscall"
 
 	"s3mount/internal/mem"
@@ -46,6 +47,11 @@ func (r *run) overlaps(off, n int64) bool { return r.n > 0 && off < r.end() && r
 // WriteAt writes bytes for which room was reserved. An error may be that of an
 // earlier write.
 func (f *File) WriteAt(p []byte, off int64) (int, error) {
+	file, direct, err := f.use()
+	if err != nil {
+		return 0, err
+	}
+	defer f.fds.done()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := &f.behind
@@ -55,16 +61,18 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	done := 0
 	for done < len(p) {
 		at := off + int64(done)
-		if k := f.collect(p[done:], at); k > 0 {
-			done += k
-			b.next = at + int64(k)
-			continue
+		if direct != nil {
+			if k := f.collect(p[done:], at); k > 0 {
+				done += k
+				b.next = at + int64(k)
+				continue
+			}
 		}
 		rest := p[done:]
 		if skip := (directAlign - at%directAlign) % directAlign; at == b.next && skip > 0 && int64(len(rest)) > skip {
 			rest = rest[:skip] // up to where a run can begin
 		}
-		k, err := f.writeCached(rest, at)
+		k, err := f.writeCached(file, rest, at)
 		done += k
 		b.next = at + int64(k)
 		if err != nil {
@@ -92,7 +100,7 @@ func (f *File) usable() error {
 // The caller holds f.mu, which is let go while the disk is behind.
 func (f *File) collect(p []byte, at int64) int {
 	b := &f.behind
-	if f.direct == nil || at != b.next {
+	if at != b.next {
 		return 0
 	}
 	if len(b.run.blocks) == 0 {
@@ -220,6 +228,11 @@ func (f *File) writeRuns() {
 
 // writeRun writes what is aligned past the cache, and the rest through it.
 func (f *File) writeRun(r *run) error {
+	file, direct, err := f.use()
+	if err != nil {
+		return err
+	}
+	defer f.fds.done()
 	var bufs [][]byte
 	left := r.n
 	for _, block := range r.blocks {
@@ -236,12 +249,12 @@ func (f *File) writeRun(r *run) error {
 	rest := (*last)[cut:]
 	*last = (*last)[:cut]
 	if aligned > 0 {
-		if err := writeVector(f.direct, bufs, r.off); err != nil {
+		if err := writeVector(direct, bufs, r.off); err != nil {
 			return err
 		}
 	}
 	if len(rest) > 0 {
-		_, err := f.f.WriteAt(rest, r.off+aligned)
+		_, err = file.WriteAt(rest, r.off+aligned)
 		return err
 	}
 	return nil
@@ -249,20 +262,20 @@ func (f *File) writeRun(r *run) error {
 
 // writeCached writes through the page cache, after what waits for the same place.
 // The caller holds f.mu, which is let go meanwhile.
-func (f *File) writeCached(p []byte, off int64) (int, error) {
+func (f *File) writeCached(file *os.File, p []byte, off int64) (int, error) {
 	f.send()
 	if err := f.await(off, int64(len(p))); err != nil {
 		return 0, err
 	}
 	f.mu.Unlock()
-	n, err := writeFull(f.f, p, off)
+	n, err := writeFull(file, p, off)
 	f.mu.Lock()
 	f.unsynced = true
 	f.cached += int64(n)
 	f.unsent += int64(n)
 	if run := f.unsent; run >= writebackRun {
 		f.unsent = 0
-		startWriteback(f.f, max(off+int64(n)-run, 0), run)
+		startWriteback(file, max(off+int64(n)-run, 0), run)
 	}
 	return n, err
 }

@@ -161,18 +161,18 @@ func TestDiskFull(t *testing.T) {
 		t.Skip("there is no /dev/full to play the full disk: ", err)
 	}
 	defer full.Close()
-	if f.direct == nil {
+	if f.fds.direct == nil {
 		t.Skip("the disk of the temporary directory has no direct I/O")
 	}
-	disk := f.direct
-	f.direct = full
+	disk := f.fds.direct
+	f.fds.direct = full
 	data := bytes.Repeat([]byte("abcdefgh"), 3<<20/8)
 	_, err = f.WriteAt(data, 0) // may return before the disk is asked
 	if serr := f.Sync(); err == nil && serr == nil {
 		t.Fatal("neither write nor sync tell of the full disk")
 	}
 	f.mu.Lock()
-	f.direct = disk
+	f.fds.direct = disk
 	f.mu.Unlock()
 	if err := f.Sync(); err != nil {
 		t.Fatalf("sync when there is room again: %v", err)
@@ -239,11 +239,11 @@ func TestDiskFullForEver(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no /dev/full to play the full disk: ", err)
 	}
-	if f.direct == nil {
+	if f.fds.direct == nil {
 		t.Skip("the disk of the temporary directory has no direct I/O")
 	}
-	f.direct.Close()
-	f.direct = full
+	f.fds.direct.Close()
+	f.fds.direct = full
 	_, err = f.WriteAt(make([]byte, 3<<20), 0)
 	if serr := f.Sync(); err == nil && serr == nil {
 		t.Fatal("neither write nor sync tell of the full disk")
@@ -271,7 +271,7 @@ func TestReadWhileTheDiskIsFull(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no /dev/full to play the full disk: ", err)
 	}
-	if f.direct == nil {
+	if f.fds.direct == nil {
 		t.Skip("the disk of the temporary directory has no direct I/O")
 	}
 	data := bytes.Repeat([]byte("abcdefgh"), 3<<20/8)
@@ -281,9 +281,9 @@ func TestReadWhileTheDiskIsFull(t *testing.T) {
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	defer f.direct.Close()
+	defer f.fds.direct.Close()
 	f.mu.Lock()
-	f.direct, f.uncached = full, 0 // it takes nothing; reads go through the page cache
+	f.fds.direct, f.uncached = full, 0 // it takes nothing; reads go through the page cache
 	f.mu.Unlock()
 	_, _ = f.WriteAt(data[2<<20:], 2<<20) // may return before the disk is asked
 	if err := f.Sync(); err == nil {

@@ -33,3 +33,12 @@ func writeFull(f *os.File, p []byte, off int64) (done int, err error) {
 	}
 	return done, nil
 }
+
+// openFiles is how many files the process may have open.
+func openFiles() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(limit.Cur, 1<<20))
+}

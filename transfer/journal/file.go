@@ -14,10 +14,8 @@ import (
 // What is written in order goes past the page cache in large blocks (see behind);
 // everything else, and what is smaller than that is worth, goes through it.
 type File struct {
-	spool  *Spool
-	id     string
-	f      *os.File
-	direct *os.File // the same file without the page cache; nil where the disk has none of that
+	spool *Spool
+	fds   descriptors
 
 	syncing sync.Mutex // one Sync at a time; taken before mu
 
@@ -32,11 +30,13 @@ type File struct {
 	removed  bool
 	named    bool // the directory entry is on disk
 	unsynced bool // something reached the file since the last Sync began
+	doubtful bool // it is of an earlier process, and there was no Sync yet
 	failed   error
 }
 
-func (s *Spool) newFile(id string, f *os.File) *File {
-	x := &File{spool: s, id: id, f: f, direct: openDirect(f.Name()), refs: 1}
+func (s *Spool) newFile(id string) *File {
+	x := &File{spool: s, refs: 1}
+	x.fds.spool, x.fds.path = s, filepath.Join(s.dir, id)
 	x.cond = sync.NewCond(&x.mu)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,22 +46,31 @@ func (s *Spool) newFile(id string, f *os.File) *File {
 
 // Create makes an empty spool file with one reference.
 func (s *Spool) Create(id string) (*File, error) {
+	s.makeRoom()
 	f, err := os.OpenFile(filepath.Join(s.dir, id), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return s.newFile(id, f), nil
+	x := s.newFile(id)
+	x.fds.f, x.fds.direct = f, openDirect(f.Name())
+	s.countOpen(1)
+	return x, nil
 }
 
-// Open opens a spool file of an earlier process, with one reference.
+// Open gives a spool file of an earlier process, with one reference.
 func (s *Spool) Open(id string) (*File, error) {
-	f, err := os.OpenFile(filepath.Join(s.dir, id), os.O_RDWR, 0)
-	if err != nil {
+	if _, err := os.Stat(filepath.Join(s.dir, id)); err != nil {
 		return nil, err
 	}
-	x := s.newFile(id, f)
-	x.reserved, x.named, x.unsynced = s.found[id], true, true // what the disk says may change by itself
+	x := s.newFile(id)
+	x.reserved, x.named, x.doubtful = s.found[id], true, true // what the disk says may change by itself
 	return x, nil
+}
+
+// use gives the descriptors, for reading and writing, until f.fds.done is called.
+func (f *File) use() (file, direct *os.File, err error) {
+	f.spool.makeRoom()
+	return f.fds.use()
 }
 
 // Discard removes the spool file of an earlier process.
@@ -101,7 +110,12 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.settle(off, int64(len(p))); err != nil {
 		return 0, err
 	}
-	return readFull(f.f, p, off)
+	file, _, err := f.use()
+	if err != nil {
+		return 0, err
+	}
+	defer f.fds.done()
+	return readFull(file, p, off)
 }
 
 // readFull is ReadAt with zeros behind the end.
@@ -122,13 +136,17 @@ func (f *File) Sync() error {
 	}
 	f.syncing.Lock() // who comes meanwhile must not find it done
 	defer f.syncing.Unlock()
+	file, _, err := f.use()
+	if err != nil {
+		return err
+	}
+	defer f.fds.done()
 	f.mu.Lock()
-	named, unsynced := f.named, f.unsynced
-	f.unsynced = false
+	named, unsynced := f.named, f.unsynced || f.doubtful
+	f.unsynced, f.doubtful = false, false
 	f.mu.Unlock()
-	var err error
 	if unsynced {
-		err = syncData(f.f)
+		err = syncData(file)
 	}
 	if err == nil && !named {
 		err = syncDir(f.spool.dir)
@@ -155,12 +173,17 @@ func (f *File) Truncate(size int64) error {
 	if err := f.settle(0, wholeFile); err != nil {
 		return err
 	}
-	info, err := f.f.Stat()
+	file, _, err := f.use()
+	if err != nil {
+		return err
+	}
+	defer f.fds.done()
+	info, err := file.Stat()
 	if err != nil || info.Size() <= size {
 		return err
 	}
 	defer f.changed()
-	return f.f.Truncate(size)
+	return file.Truncate(size)
 }
 
 // Punch makes [off, off+n) read as zeros.
@@ -168,18 +191,23 @@ func (f *File) Punch(off, n int64) error {
 	if err := f.settle(0, wholeFile); err != nil {
 		return err
 	}
-	info, err := f.f.Stat()
+	file, _, err := f.use()
+	if err != nil {
+		return err
+	}
+	defer f.fds.done()
+	info, err := file.Stat()
 	if err != nil || off >= info.Size() {
 		return err
 	}
 	defer f.changed()
 	n = min(n, info.Size()-off)
-	if punch(f.f, off, n) == nil {
+	if punch(file, off, n) == nil {
 		return nil
 	}
 	zeros := make([]byte, min(n, 1<<20))
 	for n > 0 {
-		k, err := f.f.WriteAt(zeros[:min(n, int64(len(zeros)))], off)
+		k, err := file.WriteAt(zeros[:min(n, int64(len(zeros)))], off)
 		if err != nil {
 			return err
 		}
@@ -218,10 +246,7 @@ func (f *File) Unref() {
 	f.spool.mu.Lock()
 	delete(f.spool.files, f)
 	f.spool.mu.Unlock()
-	f.f.Close() // everything that had to be durable was synced before
-	if f.direct != nil {
-		f.direct.Close()
-	}
+	f.fds.close()
 	if removed {
 		f.spool.release(f.reserved)
 	}
@@ -235,7 +260,12 @@ func (f *File) Remove() error {
 		return nil
 	}
 	f.removed = true
-	err := os.Remove(f.f.Name())
+	if f.refs > 1 { // others go on reading: what has no name cannot be opened again
+		if _, _, err := f.fds.use(); err == nil {
+			f.fds.done()
+		}
+	}
+	err := os.Remove(f.fds.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

@@ -144,19 +144,31 @@ func (r *Reader) load() ([]byte, error) {
 
 func roundUp(n int64) int64 { return (n + directAlign - 1) / directAlign * directAlign }
 
+// ReadBlock fills p, a block of a [mem.Arena] or its beginning, from off, a multiple of the
+// block size: past the page cache where that works, with zeros behind the end.
+func (f *File) ReadBlock(p []byte, off int64) error {
+	_, err := f.readBlock(p[:roundUp(int64(len(p)))], off, true)
+	return err
+}
+
 // readBlock fills the block from the aligned offset off. What was written through
 // the page cache is most likely still there. direct: the block is aligned.
 func (f *File) readBlock(block []byte, off int64, direct bool) (int, error) {
 	if err := f.settle(off, int64(len(block))); err != nil {
 		return 0, err
 	}
+	file, past, err := f.use()
+	if err != nil {
+		return 0, err
+	}
+	defer f.fds.done()
 	f.mu.Lock()
-	direct = direct && f.direct != nil && f.uncached > f.cached
+	direct = direct && past != nil && f.uncached > f.cached
 	f.mu.Unlock()
 	if direct {
-		if err := readDirect(f.direct, block, off); err == nil {
+		if err := readDirect(past, block, off); err == nil {
 			return len(block), nil
 		}
 	}
-	return readFull(f.f, block, off)
+	return readFull(file, block, off)
 }

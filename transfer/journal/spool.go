@@ -23,13 +23,17 @@ type Spool struct {
 	budget *mem.Budget      // for blocks on their way to and from the disk
 	arena  *mem.Arena
 
+	maxOpen int // files with descriptors, about
+
 	mu    sync.Mutex
 	used  int64
-	files map[*File]bool // open
+	files map[*File]bool // in use
+	open  int            // of them, those with descriptors
 }
 
 func openSpool(dir string, o Options) (*Spool, error) {
 	s := &Spool{dir: dir, limit: o.SpoolLimit, budget: o.Budget, arena: o.Arena, files: map[*File]bool{}, found: map[string]int64{}}
+	s.maxOpen = min(max(openFiles()/openShare, leastOpen), mostOpen)
 	if s.budget == nil {
 		s.budget, s.arena = mem.New(64<<20), mem.NewArena()
 	}
