@@ -134,8 +134,7 @@ func (f *File) copyOf(c *content) spoolCopy {
 		s.Ref()
 		f.mu.Unlock()
 		defer s.Unref()
-		_, err := s.ReadAt(p, off)
-		return err == nil
+		return s.ReadBlock(p, off) == nil
 	}
 }
 

@@ -18,8 +18,8 @@ const (
 	keepAtEnd = 5 * time.Second
 )
 
-// spoolCopy gives n bytes at off of a published content from local disk; false when they
-// are not there, or not any more.
+// spoolCopy gives the bytes at off, a multiple of the block size, of a published content from
+// local disk: p is a block or its beginning. False: they are not there, or not any more.
 type spoolCopy func(p []byte, off int64) bool
 
 // keeper puts what was published into the cache on disk, the newest first, when there
