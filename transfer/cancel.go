@@ -68,19 +68,17 @@ func (f *File) giveUp() (kept []ObjectRef, err error) {
 		return nil, err
 	}
 	f.cancelled, f.forgotten = true, true // nobody opens it from here on
-	remove, aborts := e.givenUp(f)
+	remove, notes := e.givenUp(f)
 	f.mu.Unlock()
-	if err := e.apply(aborts, remove...); err != nil {
+	if err := e.apply(notes, remove...); err != nil {
 		f.mu.Lock()
 		f.cancelled, f.forgotten = false, false
 		f.mu.Unlock()
 		f.Attach()
 		return nil, err
 	}
-	kept = f.leave(aborts)
-	for i := range aborts {
-		e.deleteLater(&aborts[i], nil)
-	}
+	kept = f.leave(notes)
+	e.abortAll(notes)
 	for _, id := range remove {
 		err = errors.Join(err, e.journal.NoteClosed(id))
 	}
@@ -143,32 +141,27 @@ func (f *File) publishedUnheard(ctx context.Context) bool {
 	return false
 }
 
-// givenUp is the records that go, and those that stand for the uploads to abort.
-// The caller holds f.mu.
-func (e *Engine) givenUp(f *File) (remove []string, aborts []journal.Record) {
-	abort := func(key, id string) {
-		aborts = append(aborts, journal.Record{
-			ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Upload: &journal.Upload{Key: key, ID: id},
-		})
-	}
-	remove = slices.Clone(f.stale)
+// givenUp is the records that go with a file's contents, and those that stand for its uploads
+// then. The caller holds f.mu.
+func (e *Engine) givenUp(f *File) (remove []string, notes []journal.Record) {
 	for _, c := range f.chain {
-		remove = append(append(remove, c.folded...), c.id)
-		if s := c.stream; s != nil && s.id != "" {
-			abort(s.key, s.id)
+		if s := c.stream; s != nil {
+			if rec, ok := f.standIn(c, s); ok {
+				notes = append(notes, rec)
+			}
 		}
 		if o := c.orphan; o != nil {
-			abort(o.Key, o.ID)
+			notes = append(notes, e.abortOf(o.Key, o.ID))
 		}
 	}
-	return remove, aborts
+	return f.recordIDs(), notes
 }
 
 // leave takes the file out of its name. It returns when no part of its uploads is
 // on its way any more: an abort would miss it.
-func (f *File) leave(aborts []journal.Record) (kept []ObjectRef) {
+func (f *File) leave(notes []journal.Record) (kept []ObjectRef) {
 	noted := func(id string) bool {
-		return slices.ContainsFunc(aborts, func(r journal.Record) bool { return r.Upload.ID == id })
+		return slices.ContainsFunc(notes, func(r journal.Record) bool { return r.Upload != nil && r.Upload.ID == id })
 	}
 	f.mu.Lock()
 	for _, c := range f.chain {

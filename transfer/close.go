@@ -167,7 +167,7 @@ func (f *File) heirs(c *content, removed []string) map[*content]*journal.Record 
 // a power loss in between, these tell that the bytes are not all there. The spool
 // file is unreferenced.
 func (f *File) persist(c *content, rec *journal.Record, at uint64, spool *journal.File, first bool, more []journal.Record, remove []string) error {
-	apply := func() error { return f.eng.apply(append(more, *rec), remove...) }
+	apply := func() error { return f.apply(append(more, *rec), remove...) }
 	if spool == nil {
 		return apply()
 	}
@@ -212,7 +212,7 @@ func (f *File) saveUpload(c *content, creating string) error {
 		rec.Open = true
 	}
 	f.mu.Unlock()
-	return f.eng.apply([]journal.Record{rec})
+	return f.apply([]journal.Record{rec})
 }
 
 // record is the journal's form of the content. The caller holds f.mu.

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
 	"s3mount/transfer/plan"
 )
 
@@ -61,10 +62,14 @@ func (e *Engine) copyParts(ctx context.Context, src s3.Object, key string, props
 			return s3.Object{}, err
 		}
 	}
+	intent := e.intentOf(key)
+	if err := e.apply([]journal.Record{intent}); err != nil {
+		return s3.Object{}, err
+	}
 	defer e.creates(key)()
 	id, err := e.bucket.CreateUpload(ctx, key, p, s3.WithCopies)
 	if err != nil {
-		return s3.Object{}, err
+		return s3.Object{}, errors.Join(err, e.neverMade(key, err), e.apply(nil, intent.ID))
 	}
 	ext := plan.NewExtents(src.Size, plan.Base)
 	pieces := plan.Edit(&ext)
@@ -89,6 +94,9 @@ func (e *Engine) copyParts(ctx context.Context, src s3.Object, key string, props
 		e.abort(key, id)
 	} else {
 		e.fetcher.sameBytes(src, key, o.ETag)
+	}
+	if noted := e.apply(nil, intent.ID); noted != nil {
+		e.log.Error("the journal cannot note that an upload has ended", "key", key, "err", noted)
 	}
 	return o, err
 }

@@ -51,6 +51,7 @@ type File struct {
 	moved            []journal.Object // objects under former names, to delete after publication
 
 	stale              []string           // records of what is published, which the journal could not remove
+	notes              []journal.Record   // that stand for uploads which were given up; they go with the next transaction
 	forgotten          bool               // nobody can open it any more
 	cancelled          bool               // its publication was given up
 	publishing         *content           // on its way into the bucket

@@ -62,26 +62,14 @@ func (f *File) merge(a, b *content) error {
 	}
 	err = f.eng.reserve(f.eng.ctx, f, a.spool, lacks)
 	if errors.Is(err, ErrSpoolFull) && a.merging != "" {
-		err = nil // an earlier process began it, and only its end frees room
+		err, lacks = nil, 0 // an earlier process began it, and only its end frees room
 	}
 	if err != nil {
 		return err
 	}
-	if err := f.beginMerge(a, b); err != nil {
+	if err := f.copyChanges(a, b, changed); err != nil {
+		a.spool.Unreserve(lacks) // the next try reserves it again
 		return err
-	}
-	if err := a.spool.Truncate(b.ext.Size()); err != nil {
-		return err
-	}
-	for _, x := range changed {
-		if x.Kind == plan.Hole {
-			err = a.spool.Punch(x.Off, x.Len)
-		} else if x.Kind == plan.Data {
-			err = copySpool(b.spool, a.spool, x.Off, x.Len)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	f.mu.Lock()
 	if a.stream != nil && a.stream.pieces != nil || a.orphan != nil && a.orphan.Pieces != nil {
@@ -118,6 +106,25 @@ func (f *File) merge(a, b *content) error {
 	return f.save(a)
 }
 
+// copyChanges makes a's spool file what it is after the merge.
+func (f *File) copyChanges(a, b *content, changed []plan.Extent) error {
+	err := f.beginMerge(a, b)
+	if err == nil {
+		err = a.spool.Truncate(b.ext.Size())
+	}
+	for _, x := range changed {
+		switch {
+		case err != nil:
+			return err
+		case x.Kind == plan.Hole:
+			err = a.spool.Punch(x.Off, x.Len)
+		case x.Kind == plan.Data:
+			err = copySpool(b.spool, a.spool, x.Off, x.Len)
+		}
+	}
+	return err
+}
+
 // beginMerge takes the checksums out of a's record, since its bytes are about to change,
 // and marks it: until the merge is done its spool file holds neither version, so the next
 // process has to repeat the merge before it publishes anything. Both have to be in the
@@ -145,7 +152,7 @@ func (f *File) beginMerge(a, b *content) error {
 	rec := *a.rec
 	f.mu.Unlock()
 	rec.Sums, rec.Merging, rec.Publication = nil, b.id, a.born
-	if err := f.eng.apply([]journal.Record{rec}); err != nil {
+	if err := f.apply([]journal.Record{rec}); err != nil {
 		return err
 	}
 	f.mu.Lock()

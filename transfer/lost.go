@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -13,7 +15,7 @@ import (
 
 // noteLost remembers that an upload may be left at a key.
 func (e *Engine) noteLost(key string) error {
-	rec := journal.Record{ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Creating: key}
+	rec := e.intentOf(key)
 	e.mu.Lock()
 	_, known := e.lost[key]
 	if !known {
@@ -24,6 +26,15 @@ func (e *Engine) noteLost(key string) error {
 		return nil
 	}
 	return e.apply([]journal.Record{rec})
+}
+
+// neverMade remembers the key of an upload that could not be created, where it may be there
+// all the same.
+func (e *Engine) neverMade(key string, failed error) error {
+	if retryable(failed) || errors.Is(failed, context.Canceled) {
+		return e.noteLost(key)
+	}
+	return nil
 }
 
 // leaveUpload remembers the key of an upload that could not be aborted.

@@ -179,8 +179,8 @@ func (e *Engine) keepTheirs(ctx context.Context, key, publication string) (*s3.O
 func (e *Engine) leftBehind(o *s3.Object) bool {
 	left := func(m journal.Object) bool { return m.Key == o.Key && isVersion(o, m) }
 	e.mu.Lock()
-	for _, list := range e.leaving {
-		if slices.ContainsFunc(list, left) {
+	for _, rec := range e.leaving {
+		if slices.ContainsFunc(rec.Delete, left) {
 			e.mu.Unlock()
 			return true
 		}
@@ -237,7 +237,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 		put = []journal.Record{{ID: journal.NewID(), Seq: c.seq, NoContent: true, Delete: gone}}
 	}
 	f.saving.Lock() // until the later versions know their base: none is saved with the old one
-	err := f.eng.apply(append(put, f.rebased(c, key, o, gone)...), c.id)
+	err := f.apply(append(put, f.rebased(c, key, o, gone)...), c.id)
 	f.become(c, key, o, gone)
 	if err != nil {
 		f.mu.Lock()
@@ -272,7 +272,7 @@ func (f *File) dropStale() error {
 	if len(stale) == 0 {
 		return nil
 	}
-	if err := f.eng.apply(put, stale...); err != nil {
+	if err := f.apply(put, stale...); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -300,10 +300,21 @@ func (f *File) rebased(c *content, key string, o s3.Object, gone []journal.Objec
 		if f.key == key {
 			r.Replaces = o.ETag
 		}
+		r.Upload = follows(r.Upload, key, o)
 		x.rec = &r
 		out = append(out, r)
 	}
 	return out
+}
+
+// follows is an upload at the key that now has the object o, which it is to replace.
+func follows(u *journal.Upload, key string, o s3.Object) *journal.Upload {
+	if u == nil || u.Key != key {
+		return u
+	}
+	now := *u
+	now.Replaces = o.ETag
+	return &now
 }
 
 // without is the objects of a list that are not among those that go.
@@ -316,21 +327,43 @@ func without(list, gone []journal.Object) []journal.Object {
 func (f *File) become(c *content, key string, o s3.Object, gone []journal.Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.clean != nil {
-		f.retired = append(f.retired, f.clean)
-	}
-	if c.base != nil && c.base != f.clean {
-		f.retired = append(f.retired, c.base)
+	f.retire(f.clean)
+	if c.base != f.clean {
+		f.retire(c.base)
 	}
 	c.remote = NewRemote(ContentIDOf(o), o)
-	c.base, c.stream, c.done = nil, nil, nil
+	c.endStream()
+	c.base, c.done = nil, nil
 	if c.overflowed() {
 		c.dropLocal()
 	}
 	f.chain, f.clean = f.chain[1:], c
+	for _, x := range f.chain {
+		if s := x.stream; s != nil && s.key == key {
+			s.replaces = &o
+		}
+		x.orphan = follows(x.orphan, key, o)
+	}
 	f.doneGen, f.lastErr, f.failures = c.gen, nil, 0
 	f.moved = without(f.moved, gone)
 	if f.key == key || f.key == "" {
 		f.object = &o
 	} // else it goes with what Rename noted
+}
+
+// retire gives up a version that another one has replaced in the bucket. Its reader may be in
+// use until the last descriptor goes. The caller holds f.mu.
+func (f *File) retire(c *content) {
+	if c == nil {
+		return
+	}
+	if c.spool != nil {
+		c.dropLocal()
+		f.eng.mu.Lock()
+		f.eng.local = slices.DeleteFunc(f.eng.local, func(x localCopy) bool { return x.c == c })
+		f.eng.mu.Unlock()
+	}
+	if c.reader != nil {
+		f.retired = append(f.retired, c)
+	}
 }

@@ -167,7 +167,7 @@ func (f *File) unsave(c *content) error {
 	rec := *c.rec
 	f.mu.Unlock()
 	rec.Open, rec.Sums = true, nil
-	if err := f.eng.apply([]journal.Record{rec}); err != nil {
+	if err := f.apply([]journal.Record{rec}); err != nil {
 		return err
 	}
 	f.mu.Lock()

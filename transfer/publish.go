@@ -111,24 +111,19 @@ func (f *File) publishOnce() error {
 		f.freeze()
 		f.lingers = false
 	}
-	var frozen []*content
-	for _, c := range f.chain {
-		if c.frozen {
-			frozen = append(frozen, c)
-		}
-	}
+	frozen := f.sendable()
 	if len(frozen) == 0 || f.paused || f.key == "" {
 		f.mu.Unlock()
 		return nil
 	}
 	f.cancel = cancel
 	f.publishing = frozen[len(frozen)-1]
-	alone := frozen[0].tried || frozen[0].overflowed()
+	alone := frozen[0].tried
 	if alone {
 		f.publishing = frozen[0]
 	}
 	f.mu.Unlock()
-	if alone && len(frozen) > 1 && !frozen[0].overflowed() { // it may be in the bucket: find out before anything is folded in
+	if alone && len(frozen) > 1 { // it may be in the bucket: find out before anything is folded in
 		ok, err := f.mayFold(ctx, frozen[0])
 		if err != nil {
 			return err
@@ -178,6 +173,20 @@ func (f *File) publishOnce() error {
 	}
 }
 
+// sendable is the frozen contents that may become one: up to the first that has overflowed,
+// since no record of it could stand for those below. The caller holds f.mu.
+func (f *File) sendable() (list []*content) {
+	for _, c := range f.chain {
+		if !c.frozen || c.overflowed() && len(list) > 0 {
+			break
+		}
+		if list = append(list, c); c.overflowed() {
+			break
+		}
+	}
+	return list
+}
+
 // conflictPause is the time between two tries of what only another client, or the
 // user, can mend.
 const conflictPause = 10 * time.Minute
@@ -194,6 +203,15 @@ func (f *File) send(ctx context.Context, c *content, key string, expect *s3.Obje
 		}
 		if ok { // the bytes are there, what came later is not
 			return f.rename(ctx, c, key, o, key, &o)
+		}
+		if from := c.at; from != key { // it was renamed since
+			o, ok, err = f.isPublished(ctx, c, from)
+			if err != nil {
+				return o, err
+			}
+			if ok {
+				return f.rename(ctx, c, from, o, key, expect)
+			}
 		}
 	}
 	if c.orphan != nil {
@@ -291,7 +309,8 @@ func (f *File) complete(ctx context.Context, c *content, key string, expect *s3.
 // spool until that is done.
 func (f *File) rename(ctx context.Context, c *content, from string, o s3.Object, key string, expect *s3.Object) (s3.Object, error) {
 	f.mu.Lock()
-	c.stream, c.tried = nil, false
+	c.endStream()
+	c.tried = false
 	c.done = &s3.Object{Key: from, ETag: o.ETag, VersionID: o.VersionID, Size: c.ext.Size()}
 	c.changes++
 	c.born = journal.NewID()

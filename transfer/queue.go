@@ -198,6 +198,15 @@ func (q *queue) retry(t *ticket, delay time.Duration) {
 	}
 }
 
+// last is retry behind all others that wait.
+func (q *queue) last(t *ticket, delay time.Duration) {
+	q.mu.Lock()
+	q.next++
+	t.seq = q.next
+	q.mu.Unlock()
+	q.retry(t, delay)
+}
+
 // settle waits until no ticket but those named is in the queue of the key.
 func (q *queue) settle(ctx context.Context, key string, except ...*ticket) error {
 	return q.settleAll(ctx, func(k string) bool { return k == key }, func(t *ticket) bool { return slices.Contains(except, t) })

@@ -41,6 +41,13 @@ func (e *Engine) Recover() (Recovered, error) {
 	if err != nil {
 		return out, err
 	}
+	for i := range records {
+		r := &records[i]
+		e.seq.Store(max(e.seq.Load(), r.Seq))
+		if r.Creating != "" && r.NoContent {
+			e.lost[r.Creating] = r.ID
+		}
+	}
 	if records, err = e.verify(records, &out); err != nil {
 		return out, err
 	}
@@ -52,11 +59,7 @@ func (e *Engine) Recover() (Recovered, error) {
 	follower := map[string]bool{} // records that another one builds on
 	for i := range records {
 		r := &records[i]
-		e.seq.Store(max(e.seq.Load(), r.Seq))
-		if r.Creating != "" && r.NoContent {
-			e.lost[r.Creating] = r.ID
-		}
-		if !r.Open {
+		if !r.Open && !r.NoContent {
 			known[r.ID], byID[r.ID] = true, r
 			follower[r.BaseID] = true
 		}
@@ -146,14 +149,31 @@ func (e *Engine) verify(records []journal.Record, out *Recovered) ([]journal.Rec
 	return whole, nil
 }
 
-// setAside takes a damaged version out of the journal.
+// setAside takes a damaged version out of the journal. Its upload stays, which may have the
+// bytes as they were: it is listed.
 func (e *Engine) setAside(r *journal.Record, why error, out *Recovered) error {
+	for _, key := range []string{r.Creating, uploadKey(r)} {
+		if key == "" {
+			continue
+		}
+		if err := e.noteLost(key); err != nil {
+			return err
+		}
+	}
 	path, err := e.journal.SetAside(r)
 	if err != nil {
 		return fmt.Errorf("set aside %q: %w", r.Key, err)
 	}
 	out.Damaged = append(out.Damaged, Damaged{Key: r.Key, Path: path, Err: why})
 	return nil
+}
+
+// uploadKey is where a record has an upload; empty: it has none.
+func uploadKey(r *journal.Record) string {
+	if r.Upload == nil {
+		return ""
+	}
+	return r.Upload.Key
 }
 
 // recovered is an operation that waits for Start. A file has the place of its oldest
@@ -176,10 +196,12 @@ func (e *Engine) Start() {
 
 // dropUnfinished forgets a file that was never closed, and its upload.
 func (e *Engine) dropUnfinished(r *journal.Record) error {
-	if r.Upload != nil {
-		e.queue.wg.Go(func() { e.abort(r.Upload.Key, r.Upload.ID) })
+	if r.Upload == nil {
+		return e.apply(nil, r.ID)
 	}
-	return e.apply(nil, r.ID)
+	rest := journal.Record{ID: r.ID, Seq: r.Seq, NoContent: true, Upload: r.Upload}
+	e.recovered = append(e.recovered, recovered{r.Seq, func() { e.deleteLater(&rest, nil) }})
+	return e.apply([]journal.Record{rest})
 }
 
 // discardUnknown removes spool files that no record speaks of, and returns the
@@ -256,6 +278,9 @@ func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, er
 		born: r.Publication, rec: r, orphan: r.Upload,
 		at: r.Key, merging: r.Merging,
 		tried: r.Merging == "", // the earlier process may have ended between the request and its answer
+	}
+	if r.Upload != nil {
+		c.at = r.Upload.Key
 	}
 	if o := r.Done; o != nil {
 		c.done = &s3.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size}

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"s3mount/internal/s3"
@@ -79,9 +80,8 @@ func (f *File) Drop() error {
 	f.stopPublishing()
 	f.saving.Lock()
 	f.mu.Lock()
-	ids := f.stale
+	ids := f.recordIDs()
 	for _, c := range f.chain {
-		ids = append(append(ids, c.folded...), c.id)
 		c.rec, c.sealed = nil, 0 // later writes change no record
 		f.abandon(c)
 	}
@@ -92,7 +92,7 @@ func (f *File) Drop() error {
 	f.mu.Unlock()
 	var err error
 	if len(ids) > 0 {
-		err = f.eng.apply(nil, ids...)
+		err = f.apply(nil, ids...)
 	}
 	f.saving.Unlock()
 	for _, id := range ids {
@@ -167,11 +167,15 @@ func (e *Engine) removeNow(ctx context.Context, f *File, rec *journal.Record, ke
 		return e.removeObjects(ctx, rec, key)
 	}
 	rec.Seq = waiting[0].Seq // its place: what was made under a former name comes behind
-	ids := make([]string, len(waiting))
-	for i := range waiting {
-		ids[i] = waiting[i].ID
+	put, remove := []journal.Record{*rec}, []string(nil)
+	for _, r := range waiting {
+		if r.Upload == nil && r.Creating == "" {
+			remove = append(remove, r.ID)
+		} else {
+			put = append(put, journal.Record{ID: r.ID, Seq: r.Seq, NoContent: true, Upload: r.Upload, Creating: r.Creating})
+		}
 	}
-	if err := e.apply([]journal.Record{*rec}, ids...); err != nil {
+	if err := e.apply(put, remove...); err != nil {
 		return err
 	}
 	if err := e.removeObjects(ctx, rec, key); err != nil {
@@ -306,9 +310,10 @@ func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied sour
 func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 	var t *ticket
 	ready := make(chan struct{})
-	tries := 0
+	own, tries := *rec, 0
+	rec, gone := &own, rec.Delete
 	e.mu.Lock()
-	e.leaving[rec.ID] = rec.Delete
+	e.leaving[rec.ID] = rec
 	e.mu.Unlock()
 	t = e.queue.follow(before, func() {
 		<-ready
@@ -324,7 +329,7 @@ func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 		for _, o := range rec.Delete {
 			if err := e.deleteUnchanged(e.ctx, o); err != nil {
 				tries++
-				e.queue.retry(t, backoff(tries))
+				e.deleteAgain(rec, t, tries, err)
 				return
 			}
 		}
@@ -334,10 +339,37 @@ func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 		e.mu.Lock()
 		delete(e.leaving, rec.ID)
 		e.mu.Unlock()
-		if e.opts.Deleted != nil && len(rec.Delete) > 0 {
-			e.opts.Deleted(rec.Delete)
+		if e.opts.Deleted != nil && len(gone) > 0 {
+			e.opts.Deleted(gone)
 		}
 		e.queue.done(t)
 	}, keysOf(rec)...)
 	close(ready)
+}
+
+// deleteAgain lets a deletion that failed run once more. What patience does not mend lets
+// all others pass that wait for its keys, once the objects are known by their publication:
+// the others may put the same bytes there.
+func (e *Engine) deleteAgain(rec *journal.Record, t *ticket, tries int, failed error) {
+	delay := backoff(tries)
+	if retryable(failed) || e.ctx.Err() != nil {
+		e.queue.retry(t, delay)
+		return
+	}
+	if tries == 1 {
+		e.log.Warn("old objects cannot be deleted; it is tried again", "objects", len(rec.Delete), "err", failed)
+	}
+	known := slices.Clone(rec.Delete)
+	err := e.identify(e.ctx, known)
+	if err == nil && !slices.Equal(known, rec.Delete) {
+		e.mu.Lock()
+		rec.Delete = known
+		e.mu.Unlock()
+		err = e.apply([]journal.Record{*rec})
+	}
+	if err != nil {
+		e.queue.retry(t, delay)
+		return
+	}
+	e.queue.last(t, delay)
 }

@@ -16,7 +16,7 @@ import (
 // the bucket has at the new key, and moved what else has to go afterwards. The
 // unpublished contents of the victims, which had the key, go in the same transaction.
 func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, victims ...*File) error {
-	gone := contentsOf(victims)
+	gone, notes := contentsOf(victims)
 	f.mu.Lock()
 	if f.cancelled {
 		f.mu.Unlock()
@@ -69,6 +69,9 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, v
 		}
 	}
 	head := f.head()
+	if journaled {
+		f.notes = append(f.notes, notes...)
+	}
 	f.mu.Unlock()
 	if !journaled {
 		return f.eng.journal.NoteOpen(head.id, key)
@@ -102,15 +105,22 @@ func (f *File) saveName(list []*content, gone []string) error {
 	return f.commit()
 }
 
-// contentsOf is the IDs of unpublished contents.
-func contentsOf(files []*File) []string {
-	var ids []string
+// contentsOf is the records of unpublished contents, and those that stand for their uploads.
+func contentsOf(files []*File) (ids []string, notes []journal.Record) {
 	for _, f := range files {
 		f.mu.Lock()
-		for _, c := range f.chain {
-			ids = append(ids, c.id)
-		}
+		remove, uploads := f.eng.givenUp(f)
+		ids, notes = append(ids, remove...), append(notes, uploads...)
 		f.mu.Unlock()
+	}
+	return ids, notes
+}
+
+// recordIDs is what the journal may have of the file. The caller holds f.mu.
+func (f *File) recordIDs() []string {
+	ids := slices.Clone(f.stale)
+	for _, c := range f.chain {
+		ids = append(append(ids, c.folded...), c.id)
 	}
 	return ids
 }

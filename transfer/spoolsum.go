@@ -84,7 +84,7 @@ func (f *File) unseal(c *content) error {
 	rec := *c.rec
 	f.mu.Unlock()
 	rec.Sums = nil
-	if err := f.eng.apply([]journal.Record{rec}); err != nil {
+	if err := f.apply([]journal.Record{rec}); err != nil {
 		return err
 	}
 	f.mu.Lock()

@@ -134,6 +134,11 @@ func (e *Engine) Uploads() (all []journal.Upload, creating []string) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for _, rec := range e.leaving {
+		if rec.Upload != nil {
+			all = append(all, journal.Upload{Key: rec.Upload.Key, ID: rec.Upload.ID})
+		}
+	}
 	creating = slices.AppendSeq(creating, maps.Keys(e.creating))
 	slices.Sort(creating)
 	return all, slices.Compact(creating)

@@ -24,7 +24,8 @@ type upload struct {
 	parts    map[int]*part
 	next     int // first part that advance has not looked at
 	starting bool
-	err      error // no retry mends it
+	intent   string // record that says that it is being created, when its content was dropped
+	err      error  // no retry mends it
 	ctx      context.Context
 	cancel   context.CancelFunc
 }
@@ -157,7 +158,7 @@ func (f *File) startStream(c *content, s *upload) {
 		}
 		s.err = err // whoever waits for it begins anew
 		if c.stream == s {
-			c.stream = nil
+			f.abandon(c) // it may have been created
 		}
 	} else {
 		f.advance(c)
@@ -180,12 +181,11 @@ func (f *File) create(ctx context.Context, c *content, s *upload) error {
 	}
 	id, err := f.eng.bucket.CreateUpload(ctx, s.key, props, opts...)
 	if err != nil {
-		if retryable(err) || errors.Is(err, context.Canceled) { // it may be there all the same
-			err = errors.Join(err, f.eng.noteLost(s.key))
-		}
+		err = errors.Join(err, f.eng.neverMade(s.key, err))
 		f.mu.Lock()
 		c.intent = ""
 		f.mu.Unlock()
+		f.created(s)
 		return err
 	}
 	f.mu.Lock()
@@ -193,7 +193,10 @@ func (f *File) create(ctx context.Context, c *content, s *upload) error {
 	dead := s.ctx.Err() != nil
 	f.mu.Unlock()
 	if dead {
-		f.eng.abort(s.key, id)
+		f.mu.Lock()
+		f.note(f.eng.abortOf(s.key, id))
+		f.mu.Unlock()
+		f.created(s)
 		return context.Canceled
 	}
 	return f.saveUpload(c, "")
@@ -234,7 +237,7 @@ func (f *File) sendPart(j partJob, taken func()) bool {
 	if span.Copy {
 		sent, err = f.eng.bucket.UploadPartCopy(s.ctx, s.key, s.id, int32(j.n), *base, span.Off, span.Len)
 	} else {
-		if !known {
+		if !known && s.pieces == nil {
 			crc, err = sumOf(body)
 		}
 		if body.taken = taken; err == nil {
@@ -324,6 +327,14 @@ func (f *File) sendRest(ctx context.Context, c *content, s *upload) ([]s3.Part, 
 	return nil, s.err
 }
 
+// endStream forgets an upload that was completed. The caller holds File.mu.
+func (c *content) endStream() {
+	if c.stream != nil {
+		c.stream.cancel() // the engine's context holds on to it
+	}
+	c.stream = nil
+}
+
 func (s *upload) list(size int64) []s3.Part {
 	var out []s3.Part
 	for n := 1; n <= s.count(size); n++ {
@@ -335,33 +346,6 @@ func (s *upload) list(size int64) []s3.Part {
 		out = append(out, part)
 	}
 	return out
-}
-
-// abandon gives an upload up. The caller holds f.mu.
-func (f *File) abandon(c *content) {
-	if u := c.orphan; u != nil {
-		c.orphan = nil
-		f.eng.queue.wg.Go(func() { f.eng.abort(u.Key, u.ID) })
-	}
-	s := c.stream
-	if s == nil {
-		return
-	}
-	c.stream = nil
-	s.cancel()
-	if s.id != "" {
-		f.eng.queue.wg.Go(func() { f.eng.abort(s.key, s.id) })
-	}
-}
-
-// abort tells the bucket to drop the parts of an upload. The key of one that may be left
-// is remembered.
-func (e *Engine) abort(key, id string) {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(e.ctx), 30*time.Second)
-	defer stop()
-	if err := e.bucket.Abort(ctx, key, id); err != nil {
-		e.leaveUpload(key, id, err)
-	}
 }
 
 func retryable(err error) bool {

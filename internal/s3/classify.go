@@ -23,6 +23,7 @@ var kindOfCode = map[string]error{
 	"NoSuchBucket":                ErrNoBucket,
 	"InvalidBucketName":           ErrNoBucket,
 	"NoSuchUpload":                ErrNoUpload,
+	"InvalidPart":                 ErrNoUpload, // it lacks a part that it had: it is of no use
 	"AccessDenied":                ErrDenied,
 	"InvalidAccessKeyId":          ErrCredentials,
 	"SignatureDoesNotMatch":       ErrCredentials,

@@ -103,7 +103,7 @@ func testMultipartErrors(t *testing.T, server backend, b *s3.Bucket) {
 	wrong := one
 	wrong.ETag = `"0123456789abcdef0123456789abcdef"`
 	_, err = b.Complete(t.Context(), "errors", id, []s3.Part{wrong}, s3.Cond{})
-	want(t, "wrong ETag", err, s3.ErrInvalid)
+	want(t, "wrong ETag", err, s3.ErrNoUpload)
 	want(t, "abort", b.Abort(t.Context(), "errors", id), nil)
 	_, err = b.Head(t.Context(), "errors")
 	want(t, "nothing was made", err, s3.ErrNotFound)

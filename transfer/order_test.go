@@ -1,0 +1,165 @@
+package transfer
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/internal/s3/s3test"
+)
+
+// A version that waits is published before a newer one that has overflowed, which no
+// record can stand for: the record of the older one must not outlive both.
+func TestOlderVersionGoesBeforeAnOverflowedOne(t *testing.T) {
+	for _, first := range []string{"", "first"} {
+		writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+			g.fault("PutObject", -1, s3test.Fault{Status: 403, Code: "AccessDenied"})
+			f := g.put("big", []byte(first))
+			after(time.Minute)
+			g.open(f)
+			check(t, f.Clear(context.Background()))
+			data := writePattern(12, 100<<20)
+			g.overflow(f, data)
+			g.server.Fault(nil)
+			g.closeFile(f)
+			g.has("big", data)
+			g.crash()
+			if n := len(g.found.Files) + len(g.found.Damaged); n != 0 {
+				t.Errorf("the next process found %d versions of what is in the bucket", n)
+			}
+			g.wait()
+			g.has("big", data)
+			g.keys("big")
+			g.idle()
+		})
+	}
+}
+
+// The upload was completed, nobody heard of it, and the file was renamed meanwhile: it is
+// found under the name that it had, also when the bytes are nowhere else any more.
+func TestUnheardUploadOfARenamedFile(t *testing.T) {
+	for _, size := range []int{5, 17 << 20, 100 << 20} {
+		writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+			data := writePattern(13, size)
+			f := g.create("old")
+			g.overflow(f, data)
+			made, asked, away := 0, 0, make(chan struct{})
+			g.server.Fault(func(r *http.Request) *s3test.Fault {
+				switch op := s3test.Op(r); op {
+				case "PutObject", "CompleteMultipartUpload":
+					if made++; made == 1 {
+						return &s3test.Fault{LoseAnswer: true}
+					}
+				case "HeadObject":
+					if asked++; made > 0 && asked == 1 {
+						close(away)
+						return &s3test.Fault{Status: 403, Code: "AccessDenied"}
+					}
+				}
+				return nil
+			})
+			closed := make(chan error, 1)
+			go func() {
+				err := f.Flush(context.Background())
+				f.CloseHandle(true)
+				closed <- err
+			}()
+			<-away
+			after(time.Millisecond)
+			check(t, f.Rename("new", nil, nil))
+			<-closed // what was larger than the spool hears of the error, as it must
+			g.wait()
+			g.has("new", data)
+			g.keys("new")
+			g.idle()
+			if n := g.server.Count("CreateMultipartUpload"); n > 1 {
+				t.Errorf("%d uploads were made", n)
+			}
+			if n := g.server.Count("PutObject"); n > 2 { // the second one met the first
+				t.Errorf("the bytes were sent %d times", n)
+			}
+		})
+	}
+}
+
+// The bucket has lost a part, or has another one under its number: only a new upload helps.
+func TestUploadWithALostPartBeginsAnew(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.fault("CompleteMultipartUpload", 1, s3test.Fault{Status: 400, Code: "InvalidPart"})
+		data := writePattern(14, 20<<20)
+		g.put("k", data)
+		g.wait()
+		g.has("k", data)
+		g.keys("k")
+		g.idle()
+	})
+}
+
+// Who may write and not delete leaves the object of a renamed file under its old name. What
+// is made there later takes its place, and is not taken for it, whatever its bytes are.
+func TestDeniedDeletionHoldsNobodyUp(t *testing.T) {
+	for _, bytes := range []string{"data", "more"} {
+		for _, crash := range []bool{false, true} {
+			writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+				f := g.existing("k", []byte("data"))
+				o := f.Object()
+				g.fault("DeleteObject", -1, s3test.Fault{Status: 403, Code: "AccessDenied"})
+				later, err := g.engine.MoveObject(context.Background(), f, "l", nil, nil)
+				if err != nil || len(later) != 1 {
+					t.Fatalf("rename: %v, left %v", err, later)
+				}
+				after(time.Minute)
+				n, err := g.engine.Create("k", &s3.Object{Key: "k", ETag: o.ETag}, writeMeta())
+				check(t, err)
+				g.open(n)
+				g.write(n, []byte(bytes), 0)
+				g.closeFile(n)
+				ctx, stop := context.WithTimeout(context.Background(), time.Hour)
+				defer stop()
+				check(t, g.engine.Wait(ctx, "k"))
+				if crash {
+					g.crash()
+				}
+				g.server.Fault(nil)
+				after(time.Minute)
+				g.has("l", []byte("data"))
+				g.has("k", []byte(bytes))
+				g.keys("k", "l")
+				g.idle()
+			})
+		}
+	}
+}
+
+// The version below is published while the next one uploads: that one replaces it, also
+// under another name, and no part of it is sent twice.
+func TestUploadFollowsTheVersionBelow(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			f := g.existing("k", []byte("begin"))
+			g.open(f)
+			g.write(f, []byte("BEGIN"), 0)
+			g.closeFile(f)
+			g.open(f)
+			check(t, f.Clear(context.Background()))
+			data := writePattern(15, 24<<20)
+			g.write(f, data, 0)
+			after(2 * writeSettle)
+			g.has("k", []byte("BEGIN"))
+			g.closeFile(f)
+			check(t, f.Rename("l", nil, nil))
+			if crash {
+				g.crash()
+			}
+			g.wait()
+			g.has("l", data)
+			g.keys("l")
+			g.idle()
+			if n := g.server.Count("CreateMultipartUpload"); n != 1 {
+				t.Errorf("%d uploads were made, want 1", n)
+			}
+		})
+	}
+}
