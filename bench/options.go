@@ -38,6 +38,8 @@ var profiles = []link.Profile{
 	{Name: "L0"},
 	{Name: "L1", RTT: 30 * time.Millisecond, Conn: 50 * megabyte, Total: 312 * megabyte},
 	{Name: "L2", RTT: 30 * time.Millisecond, Conn: 50 * megabyte, Total: 125 * megabyte},
+	// L1 in slow motion: as many bytes on the line, half the CPU for each second.
+	{Name: "L1half", RTT: 60 * time.Millisecond, Conn: 25 * megabyte, Total: 156 * megabyte},
 }
 
 func readOptions(env func(string) string) (options, error) {

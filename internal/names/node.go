@@ -197,7 +197,7 @@ func (t *Tree) attr(n *Node) Attr {
 	a.Atime = time.Unix(0, cmp.Or(meta.AtimeNS, meta.MtimeNS))
 	a.Ctime = time.Unix(0, cmp.Or(meta.CtimeNS, meta.MtimeNS))
 	a.NameTTL = max(t.opts.TTL-time.Since(n.checked), 0)
-	if n.file != nil && n.file.Dirty() { // nobody else can change what only we have
+	if n == t.root || n.file != nil && n.file.Dirty() { // nobody else can change what only we have
 		a.NameTTL = t.opts.TTL
 	}
 	if exact || t.opts.ListedTimes {
