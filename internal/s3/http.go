@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -57,9 +58,10 @@ func poolOf(op string) pool {
 
 // client sends the requests of the SDK and counts them.
 type client struct {
-	pools [pools]aws.HTTPClient
+	pools [pools]*http.Client
 	count counters
 	line  line
+	sleep sleeper
 }
 
 func baseClient() *awshttp.BuildableClient { return awshttp.NewBuildableClient() }
@@ -72,10 +74,25 @@ func newClient(base aws.HTTPClient, c Config) *client {
 		build = baseClient()
 	}
 	out := &client{}
+	out.sleep.start(c.Asleep)
 	for p := range pools {
-		out.pools[p] = build.WithTransportOptions(func(t *http.Transport) { tune(t, c, p, &out.line) }).Freeze()
+		t := build.GetTransport() // a copy
+		tune(t, c, p, &out.line)
+		// Not the SDK's own http.Client around it, which cannot close idle connections.
+		out.pools[p] = &http.Client{Transport: t, CheckRedirect: sameMethod}
 	}
 	return out
+}
+
+// sameMethod follows only redirects that keep the method and the body, as the SDK does.
+func sameMethod(r *http.Request, via []*http.Request) error {
+	switch r.Response.StatusCode {
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		if len(via) < 10 {
+			return nil
+		}
+	}
+	return http.ErrUseLastResponse
 }
 
 // tune sets up the connections of one pool.
@@ -127,11 +144,15 @@ func (c *client) Do(r *http.Request) (*http.Response, error) {
 		r.Body = &attemptBody{body: body}
 	}
 	c.count.request(op)
+	if c.sleep.woke() {
+		c.close()
+	}
 	resp, err := c.pools[poolOf(op)].Do(r)
 	if err != nil {
 		c.count.failures.Add(1)
 		if r.Context().Err() == nil {
 			c.line.failed()
+			c.silent(err)
 		}
 		return resp, err
 	}
@@ -144,12 +165,19 @@ func (c *client) Do(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// silent ends the idle connections when one has gone silent: after a change of the network
+// they are probably as dead, and each would cost a try and a wait of its own.
+func (c *client) silent(err error) {
+	var e net.Error
+	if errors.As(err, &e) && e.Timeout() {
+		c.close()
+	}
+}
+
 // close ends the idle connections.
 func (c *client) close() {
 	for _, p := range c.pools {
-		if h, ok := p.(*http.Client); ok {
-			h.CloseIdleConnections()
-		}
+		p.CloseIdleConnections()
 	}
 }
 

@@ -44,6 +44,9 @@ type Config struct {
 	// DialContext replaces the network, for tests.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
+	// Asleep replaces the clock that tells how long this machine has slept, for tests.
+	Asleep func() time.Duration
+
 	Log *slog.Logger // nil: silent
 }
 
