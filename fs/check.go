@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Why a mount cannot be made.
@@ -126,10 +128,24 @@ func checkEmpty(dir string) *MountError {
 
 // Stale reports whether the mountpoint is left over from a mount whose
 // process is gone. Other errors of the mountpoint are returned as they are.
+// It asks for the room there too: attributes may come from the kernel's memory, which
+// outlives the process by the time that a listing is believed.
 func Stale(mountpoint string) (bool, error) {
 	_, err := os.Stat(mountpoint)
+	if err == nil {
+		err = statfs(mountpoint)
+	}
 	if errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
 		return true, nil
 	}
 	return false, err
+}
+
+func statfs(path string) error {
+	for {
+		var st unix.Statfs_t
+		if err := unix.Statfs(path, &st); err != unix.EINTR {
+			return err
+		}
+	}
 }

@@ -118,9 +118,9 @@ func isMounted(dir string) bool {
 		return false
 	}
 	// The line may be of a dead mount that is being replaced: then the directory below
-	// it answers for a moment.
+	// it answers for a moment. And of a dead mount the kernel may remember the attributes.
 	var st, above syscall.Stat_t
-	return syscall.Stat(dir, &st) == nil && syscall.Stat(filepath.Dir(dir), &above) == nil && st.Dev != above.Dev
+	return syscall.Statfs(dir, &syscall.Statfs_t{}) == nil && syscall.Stat(dir, &st) == nil && syscall.Stat(filepath.Dir(dir), &above) == nil && st.Dev != above.Dev
 }
 
 // unmount unmounts as a user does, and waits until the process has ended well.
