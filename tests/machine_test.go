@@ -116,22 +116,41 @@ func (m *machine) place(options string) string {
 	return dir
 }
 
-// leave ends whatever is mounted at a place, and its process.
+// umount unmounts as an administrator does, and waits until the process has ended.
+func (m *machine) umount(dir string) {
+	m.t.Helper()
+	pid := m.serving(dir)
+	if pid == 0 {
+		m.t.Fatalf("no process serves %s", dir)
+	}
+	m.want(0, "", "umount", dir)
+	m.awaitExit(pid)
+}
+
+// leave ends whatever a test has left at a place.
 func (m *machine) leave(dir string) {
 	if m.mounted(dir) == "" {
 		return
 	}
 	pid := m.serving(dir)
-	m.run("umount", "-i", "-l", dir)
-	deadline := time.Now().Add(patient(20 * time.Second))
-	for pid > 0 && syscall.Kill(pid, 0) == nil {
+	m.run("umount", "-l", dir)
+	m.awaitExit(pid)
+}
+
+func (m *machine) awaitExit(pid int) {
+	m.t.Helper()
+	for deadline := time.Now().Add(patient(20 * time.Second)); runs(pid); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
-			m.t.Errorf("the process of %s had to be killed", dir)
-			return
+			m.t.Fatalf("process %d had to be killed", pid)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// runs also says no about a process that has ended and that nobody has waited for.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
 // serving is the process of a mount, 0 if it is not known.
