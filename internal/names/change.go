@@ -1,6 +1,7 @@
 package names
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -48,7 +49,7 @@ func (c *Change) apply(m *transfer.Meta) {
 		m.GID = *c.GID
 	}
 	if c.Atime != nil {
-		m.AtimeNS = nanoseconds(*c.Atime)
+		m.AtimeNS = cmp.Or(nanoseconds(*c.Atime), 1) // 0 is none
 	}
 	if c.Mtime != nil {
 		m.MtimeNS = nanoseconds(*c.Mtime)
