@@ -22,7 +22,7 @@ const (
 	fetchDemandSlots = 48
 	fetchAheadSlots  = 48
 	// fetchLoadSlots is how many flights nobody waits for are read from disk at once.
-	fetchLoadSlots = 4
+	fetchLoadSlots = 8
 
 	// fetchIdle is how long a stream without reads keeps what was fetched for it.
 	fetchIdle = 10 * time.Second

@@ -27,6 +27,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"s3mount/internal/mem"
@@ -62,12 +63,14 @@ type Tier struct {
 	log    *slog.Logger
 	data   *os.File
 	direct *os.File // data, past the page cache; nil where that is not possible
-	index  *os.File
-	slots  uint32
-	queue  int
-	loaded chan struct{} // closed when the index was read
-	wake   chan struct{}
-	wg     sync.WaitGroup
+	// buffered: requests through direct fail.
+	buffered atomic.Bool
+	index    *os.File
+	slots    uint32
+	queue    int
+	loaded   chan struct{} // closed when the index was read
+	wake     chan struct{}
+	wg       sync.WaitGroup
 
 	aliases aliases
 

@@ -47,7 +47,7 @@ func (t *Tier) Await(ctx context.Context) {
 // Prepare tells the system that n blocks from first on are about to be read, as far as
 // they are there, so that it reads them in large runs.
 func (t *Tier) Prepare(id ID, first, n int64) {
-	if t == nil {
+	if t == nil || t.pastCache() {
 		return
 	}
 	id = t.real(id)
@@ -73,7 +73,8 @@ func (t *Tier) Prepare(id ID, first, n int64) {
 }
 
 // Read fills p with a block, which has len(p) bytes. It returns false when the block is
-// not there, or not as it was written; then p is undefined.
+// not there, or not as it was written; then p is undefined. What lies behind p, up to its
+// capacity, is undefined afterwards.
 func (t *Tier) Read(id ID, index int64, p []byte) bool {
 	if t == nil {
 		return false
@@ -111,7 +112,7 @@ func (t *Tier) readSlot(slot uint32, salt uint64, id ID, index int64, p []byte) 
 	if !ok || r.id != id || r.index != index || int(r.size) != len(p) {
 		return "the record is not that of the block"
 	}
-	if _, err := t.data.ReadAt(p, int64(slot)*mem.BlockSize); err != nil {
+	if err := t.readData(p, int64(slot)*mem.BlockSize); err != nil {
 		return err.Error()
 	}
 	if xxh3.Hash(p) != r.sum {

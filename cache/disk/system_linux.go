@@ -30,11 +30,11 @@ func readSoon(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED)
 }
 
-// openDirect opens the file for writing past the page cache, which saves half of the CPU
-// that writing takes, and leaves the memory to others. It returns nil where the
+// openDirect opens the file past the page cache, which saves half of the CPU that writing
+// takes, and leaves the memory to others. It returns nil where the
 // file system cannot.
 func openDirect(path string) *os.File {
-	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_DIRECT, 0)
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT, 0)
 	if err != nil {
 		return nil
 	}

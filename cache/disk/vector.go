@@ -8,20 +8,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// page is what the address and length of a write past the page cache are multiples of.
+// page is what the address and length of a request past the page cache are multiples of.
 const page = 4096
+
+// pastCache tells whether requests go past the page cache.
+func (t *Tier) pastCache() bool { return t.direct != nil && !t.buffered.Load() }
+
+// readData fills p from off, past the page cache where that is possible: the kernel keeps
+// the pages of the file that is read already. It may change what lies behind p, up to its
+// capacity.
+func (t *Tier) readData(p []byte, off int64) error {
+	if pages, ok := wholePages([][]byte{p}); ok && t.pastCache() {
+		n, err := unix.Pread(int(t.direct.Fd()), pages[0], off)
+		if err == nil && n >= len(p) {
+			return nil
+		}
+		if err == unix.EINVAL {
+			t.buffered.Store(true)
+		}
+	}
+	_, err := t.data.ReadAt(p, off)
+	return err
+}
 
 // writeData writes neighbouring blocks, past the page cache where that is possible.
 func (t *Tier) writeData(vector [][]byte, off int64) error {
-	if t.direct != nil {
-		if pages, ok := wholePages(vector); ok {
-			err := writeVector(t.direct, pages, off)
-			if !errors.Is(err, unix.EINVAL) {
-				return err
-			}
-			t.direct.Close() // the file system cannot after all
-			t.direct = nil
+	if pages, ok := wholePages(vector); ok && t.pastCache() {
+		err := writeVector(t.direct, pages, off)
+		if !errors.Is(err, unix.EINVAL) {
+			return err
 		}
+		t.buffered.Store(true) // the file system cannot after all
 	}
 	return writeVector(t.data, vector, off)
 }

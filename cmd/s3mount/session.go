@@ -59,7 +59,7 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 	s.blocks = s.openBlocks(bucket)
 	s.fetcher = transfer.NewFetcher(transfer.FetchOptions{
 		Bucket: bucket, Budget: budget, Arena: s.arena, Disk: s.blocks,
-		Memory: cfg.Memory / 2, ReadaheadMax: cfg.ReadaheadMax, Damaged: s.damaged, Log: log,
+		Memory: s.consumed(), ReadaheadMax: cfg.ReadaheadMax, Damaged: s.damaged, Log: log,
 	})
 	host, err := os.Hostname()
 	if err != nil {
@@ -94,6 +94,16 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 	}
 	s.server.Store(server)
 	return s, nil
+}
+
+// consumed is the bytes of blocks that were read which stay in memory. With a tier on disk it
+// is for small reads of one place only: the kernel keeps the pages of what was read, and the
+// tier has the rest.
+func (s *session) consumed() int64 {
+	if s.blocks != nil {
+		return s.cfg.Memory / 16
+	}
+	return s.cfg.Memory / 2
 }
 
 // journalDir is where a mount of this bucket keeps its journal and spool below the
