@@ -29,7 +29,10 @@ type machine struct {
 
 // installScript makes the namespace. Links are names for the program in /sbin, where
 // mount(8) looks.
+// Copies of mounts that others make at the same time are let go: they would live on here
+// after they were unmounted there.
 const installScript = `set -e
+awk '$3 == "fuse.s3mount" { print $2 }' /proc/self/mounts | while read -r dir; do umount -i -l "$dir" || true; done
 mount --bind "$bin" /usr/local/bin
 mount --bind "$home" "$root"
 if [ -n "$links" ]; then
