@@ -53,8 +53,10 @@ func (e *Engine) reserve(ctx context.Context, f *File, s *journal.File, n int64)
 		if len(e.Pending()) == 0 && !e.streaming() {
 			return err
 		}
-		for _, f := range e.dirtyFiles() {
-			f.hasten("")
+		for _, x := range e.dirtyFiles() {
+			if !x.failing() { // else it has its own pause
+				x.hasten("")
+			}
 		}
 		select {
 		case <-freed:
@@ -65,6 +67,13 @@ func (e *Engine) reserve(ctx context.Context, f *File, s *journal.File, n int64)
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// failing tells whether the last try of the file has failed.
+func (f *File) failing() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lastErr != nil
 }
 
 // roomFreed is closed when spool room may have become free.

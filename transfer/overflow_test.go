@@ -341,3 +341,25 @@ func TestFoldWithoutRoom(t *testing.T) {
 		g.keys("k")
 	})
 }
+
+// Writes that wait for room do not make a file that cannot be sent be tried without a pause.
+func TestFullSpoolKeepsThePausesOfOthers(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		g.server.SetLink(s3test.Link{RTT: 20 * time.Millisecond, SharedUp: 10 << 20})
+		g.fault("PutObject", -1, s3test.Fault{Status: 403, Code: "AccessDenied"})
+		g.put("denied", []byte("data"))
+		f := g.create("big")
+		g.overflow(f, writePattern(16, 200<<20))
+		if n := g.server.Count("PutObject"); n < 3 || n > 8 {
+			t.Errorf("it was tried %d times in about 20 s", n)
+		}
+		if st := g.engine.Status("denied"); len(st) != 1 || st[0].Err == nil {
+			t.Errorf("status: %+v", st)
+		}
+		g.server.Fault(nil)
+		g.closeFile(f)
+		g.wait()
+		g.keys("big", "denied")
+		g.idle()
+	})
+}

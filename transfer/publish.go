@@ -42,6 +42,9 @@ func (f *File) publish() {
 	switch {
 	case t == nil || f.paused || f.key == "": // stopped; who did it goes on with the ticket
 		f.parked = true
+		if t != nil {
+			f.eng.queue.rest(t)
+		}
 		f.mu.Unlock()
 	case err != nil:
 		f.lastErr = err

@@ -15,10 +15,16 @@ type queue struct {
 	next     uint64
 	byKey    map[string][]*ticket // in order of seq
 	shutting bool
+	slots    int            // tickets that run and count
+	ready    []*ticket      // that lack nothing but a slot, in order
 	noCopies map[string]int // keys at which and below which no copy may begin
 	failure  chan struct{}  // closed and replaced when a ticket failed
 	wg       sync.WaitGroup
 }
+
+// maxRunning is how many operations run at once: each takes memory, and a few more than the
+// requests that are sent at once are enough.
+const maxRunning = 256
 
 // ticket is the place of one operation in the queues of its keys.
 type ticket struct {
@@ -29,6 +35,9 @@ type ticket struct {
 	due     time.Time
 	timer   *time.Timer
 	running bool
+	free    bool          // it runs however many others do: somebody waits for it, and it costs nothing
+	slot    bool          // it counts as one that runs
+	ready   bool          // it is in queue.ready
 	gone    chan struct{} // closed by done
 	run     func()        // called in its own goroutine; ends with done or retry
 }
@@ -127,9 +136,51 @@ func (q *queue) start(t *ticket) {
 			return
 		}
 	}
+	if !q.admit(t) {
+		return
+	}
 	t.running, t.err = true, nil
 	run := t.run
 	q.wg.Go(run)
+}
+
+// admit gives the ticket a slot, or puts it in line for one. The caller holds q.mu.
+func (q *queue) admit(t *ticket) bool {
+	switch {
+	case t.free || t.slot:
+		return true
+	case q.slots < maxRunning:
+		q.slots++
+		t.slot = true
+		return true
+	case !t.ready:
+		t.ready = true
+		q.ready = append(q.ready, t)
+	}
+	return false
+}
+
+// vacate takes the ticket's slot back, and lets the next ones run. The caller holds q.mu.
+func (q *queue) vacate(t *ticket) {
+	if !t.slot {
+		return
+	}
+	t.slot = false
+	q.slots--
+	for len(q.ready) > 0 && q.slots < maxRunning {
+		next := q.ready[0]
+		q.ready[0] = nil
+		q.ready = q.ready[1:]
+		next.ready = false
+		q.start(next)
+	}
+}
+
+// rest is called when a ticket that runs does nothing until retry or done.
+func (q *queue) rest(t *ticket) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.vacate(t)
 }
 
 // hasten makes the ticket due now, and all that are ahead of it.
@@ -162,6 +213,7 @@ func (q *queue) done(t *ticket) {
 	defer q.mu.Unlock()
 	t.run = nil
 	close(t.gone)
+	q.vacate(t)
 	if t.timer != nil {
 		t.timer.Stop()
 	}
@@ -187,6 +239,7 @@ func (q *queue) retry(t *ticket, delay time.Duration) {
 		return
 	}
 	t.running = false
+	q.vacate(t)
 	for _, k := range t.keys {
 		i := slices.Index(q.byKey[k], t)
 		q.byKey[k] = slices.Delete(q.byKey[k], i, i+1)
@@ -247,8 +300,7 @@ func (q *queue) settleAll(ctx context.Context, of func(key string) bool, except 
 // earlier ones fails.
 func (q *queue) exclusive(ctx context.Context, keys ...string) (release func(), err error) {
 	turn := make(chan struct{})
-	t := q.add(0, func() { close(turn) }, keys...)
-	q.hasten(t)
+	t := q.claim(func() { close(turn) }, keys)
 	for err == nil {
 		failure, ahead := q.blocked(t)
 		if err = ahead; err != nil {
@@ -264,6 +316,17 @@ func (q *queue) exclusive(ctx context.Context, keys ...string) (release func(), 
 	}
 	q.done(t)
 	return nil, err
+}
+
+// claim is add for what somebody waits for, with all that is ahead of it.
+func (q *queue) claim(run func(), keys []string) *ticket {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.next++
+	t := &ticket{seq: q.next, run: run, gone: make(chan struct{}), free: true}
+	q.join(t, keys)
+	q.hastenLocked(t)
+	return t
 }
 
 // shut lets no further ticket start, and waits for those that run.

@@ -210,3 +210,58 @@ func TestQueueTouchOfWhatIsDone(t *testing.T) {
 		q.shut()
 	})
 }
+
+// However many operations are due, not all of them run at once, and what somebody waits for
+// runs beside them.
+func TestQueueRunsSomeAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const all = 4 * maxRunning
+		q := newQueue()
+		var mu sync.Mutex
+		busy, most, ran := 0, 0, 0
+		held := make(chan struct{})
+		for i := range all {
+			var tk *ticket
+			ready, tries := make(chan struct{}), 0
+			tk = q.add(time.Millisecond, func() {
+				<-ready
+				mu.Lock()
+				busy++
+				most = max(most, busy)
+				tries++
+				last := tries == 2
+				mu.Unlock()
+				if i%10 == 0 {
+					q.rest(tk) // it does nothing for long
+					time.Sleep(time.Minute)
+				} else {
+					<-held
+				}
+				mu.Lock()
+				busy--
+				if last {
+					ran++
+				}
+				mu.Unlock()
+				if last {
+					q.done(tk)
+				} else {
+					q.retry(tk, time.Second)
+				}
+			}, fmt.Sprint(i))
+			close(ready)
+		}
+		time.Sleep(time.Hour)
+		release, err := q.exclusive(context.Background(), "claimed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		close(held)
+		time.Sleep(time.Hour)
+		if limit := maxRunning + all/10; ran != all || most > limit || q.slots != 0 || len(q.ready) != 0 {
+			t.Errorf("%d of %d ran, %d at once, want %d at most; %d slots are taken, %d wait", ran, all, most, limit, q.slots, len(q.ready))
+		}
+		q.shut()
+	})
+}
