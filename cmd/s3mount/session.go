@@ -125,12 +125,8 @@ func openJournal(cfg mountConfig, bucket *s3.Bucket, budget *mem.Budget, arena *
 	if err != nil {
 		return nil, err
 	}
-	limit := cfg.SpoolSize
-	if limit == 0 {
-		limit = free / 10 * 9
-	}
 	j, err := journal.Open(journal.Options{
-		Dir: dir, AllowVolatile: cfg.AllowTmpfs, SpoolLimit: limit, Budget: budget, Arena: arena,
+		Dir: dir, AllowVolatile: cfg.AllowTmpfs, SpoolLimit: cfg.SpoolSize, SpoolFree: free / 10 * 9, Budget: budget, Arena: arena,
 		Identity: journal.Identity{Endpoint: bucket.Endpoint(), Bucket: cfg.Bucket, Prefix: cfg.Prefix},
 	})
 	switch {

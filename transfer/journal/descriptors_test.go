@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 )
@@ -55,6 +56,41 @@ func TestManySpoolFiles(t *testing.T) {
 		}
 		read(f, append(data(i), "end"...))
 		f.Unref()
+	}
+}
+
+// What waits since before the start took its room then: it takes none of what is free.
+func TestSpoolOfAnEarlierProcessTakesNoFreeRoom(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	f, err := j.Spool.Create("left")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, make([]byte, 512<<10), 0)
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	f.Unref()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const free = 256 << 10
+	j, err = Open(Options{Dir: dir, Identity: Identity{Bucket: "b", Endpoint: "e"}, AllowVolatile: true, SpoolFree: free})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if used := j.Spool.Used(); used < 512<<10 || j.Spool.Limit() != used+free {
+		t.Errorf("%d bytes used, the limit is %d", used, j.Spool.Limit())
+	}
+	if f, err = j.Spool.Create("next"); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Unref()
+	write(t, f, make([]byte, free), 0)
+	if err := f.Reserve(1); !errors.Is(err, ErrSpoolFull) {
+		t.Errorf("beyond the limit: %v", err)
 	}
 }
 

@@ -60,8 +60,9 @@ type Options struct {
 	Identity Identity // Version is filled in
 	// AllowVolatile accepts a directory on tmpfs.
 	AllowVolatile bool
-	// SpoolLimit is the most bytes that spool files may take.
-	SpoolLimit int64
+	// SpoolLimit is the most bytes that spool files may take; 0: SpoolFree beside what those
+	// of earlier processes take.
+	SpoolLimit, SpoolFree int64
 	// Budget and Arena are for blocks on their way to and from the disk; nil: 64 MiB
 	// of their own.
 	Budget *mem.Budget

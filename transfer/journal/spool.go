@@ -49,6 +49,9 @@ func openSpool(dir string, o Options) (*Spool, error) {
 		s.used += n
 		s.found[id] = n
 	}
+	if s.limit == 0 {
+		s.limit = s.used + o.SpoolFree
+	}
 	return s, nil
 }
 
