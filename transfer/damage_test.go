@@ -73,6 +73,9 @@ func TestDamagedSpoolIsSetAside(t *testing.T) {
 				if _, err := os.Stat(g.found.Damaged[0].Path + ".json"); err != nil {
 					t.Error(err)
 				}
+				if got := g.engine.LostUploads(); len(got) != 1 || got[0] != "bad" {
+					t.Errorf("uploads may be left at %q", got)
+				}
 				g.wait()
 				if got := g.server.Keys(); len(got) != 1 || got[0] != "good" {
 					t.Errorf("the bucket holds %q", got)

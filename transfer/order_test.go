@@ -3,11 +3,14 @@ package transfer
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
+	"s3mount/transfer/journal"
 )
 
 // A version that waits is published before a newer one that has overflowed, which no
@@ -162,4 +165,55 @@ func TestUploadFollowsTheVersionBelow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A file that is larger than the spool uploads under the name that it began with. Another
+// client has taken that name meanwhile: both are kept.
+func TestOverflowedFileWhoseFormerNameIsTaken(t *testing.T) {
+	writeSim(t, overflowLimit, func(t *testing.T, g *writeRig) {
+		data := writePattern(17, 100<<20)
+		f := g.create("old")
+		g.overflow(f, data)
+		check(t, f.Rename("new", nil, nil))
+		g.server.PutObject("old", []byte("theirs"), nil)
+		g.closeFile(f)
+		g.has("new", data)
+		g.wait()
+		keys := g.server.Keys()
+		if len(keys) != 2 || keys[0] != "new" || !strings.HasPrefix(keys[1], "old (conflict") {
+			t.Fatalf("the bucket holds %q", keys)
+		}
+		g.has(keys[1], []byte("theirs"))
+		g.idle()
+	})
+}
+
+// The server copies a large object part by part, and the process ends: what is left of that
+// is listed.
+func TestCrashInTheMiddleOfALargeCopy(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		etag := g.server.PutPattern("k", 11<<30)
+		f := g.engine.Open(s3.Object{Key: "k", ETag: etag, Size: 11 << 30}, writeMeta())
+		g.fault("UploadPartCopy", -1, s3test.Fault{NoAnswer: true})
+		ctx, stop := context.WithCancel(context.Background())
+		moved := make(chan error, 1)
+		go func() {
+			_, err := g.engine.MoveObject(ctx, f, "l", nil, nil)
+			moved <- err
+		}()
+		after(time.Second)
+		r, err := g.journal.Records()
+		if err != nil || !slices.ContainsFunc(r, func(r journal.Record) bool { return r.Creating == "l" }) {
+			t.Errorf("the journal does not know the upload: %+v, %v", r, err)
+		}
+		g.server.Fault(nil)
+		stop()
+		<-moved
+		g.wait()
+		g.idle()
+		r, err = g.journal.Records()
+		if up := g.server.Uploads(); len(r)+len(up) != 0 || err != nil {
+			t.Errorf("records %+v, uploads %v, %v", r, up, err)
+		}
+	})
 }

@@ -46,7 +46,8 @@ func (f *File) afterFailure(ctx context.Context, c *content, key string, err err
 	f.mu.Lock()
 	s := c.stream
 	moved := s != nil && s.key != key && errors.Is(err, s3.ErrPrecondition) // its own key has another object now
-	lost := s != nil && (errors.Is(err, s3.ErrNoUpload) || s.err != nil && !passing(s.err)) || moved
+	only := moved && c.overflowed()                                         // nobody else has its bytes
+	lost := s != nil && (errors.Is(err, s3.ErrNoUpload) || s.err != nil && !passing(s.err)) || moved && !only
 	if lost {
 		f.abandon(c) // its bytes are in the spool: the next try begins anew, unless it is published
 	} else if s != nil {
@@ -58,6 +59,8 @@ func (f *File) afterFailure(ctx context.Context, c *content, key string, err err
 		return err
 	case errors.Is(err, ErrConflict): // bytes of the base could not be fetched
 		return f.rescue(ctx, c, err)
+	case only:
+		return f.keepAtFormerName(ctx, c, s)
 	case moved:
 		return errRenewed
 	case lost && (errors.Is(err, s3.ErrPrecondition) || errors.Is(err, s3.ErrNotFound)): // of a copied part
@@ -143,6 +146,19 @@ func (f *File) keepBoth(ctx context.Context, c *content, key string) error {
 		f.object = theirs // nil: deleted by the other client, ours is new
 	}
 	f.mu.Unlock()
+	return errRenewed
+}
+
+// keepAtFormerName is keepBoth for an upload under a name that the file has left: it is
+// completed there, over the other client's version, and moved.
+func (f *File) keepAtFormerName(ctx context.Context, c *content, s *upload) error {
+	theirs, err := f.eng.keepTheirs(ctx, s.key, c.born)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.replaces = theirs
 	return errRenewed
 }
 

@@ -148,7 +148,7 @@ func (f *File) submitPart(j partJob) {
 
 // startStream creates the upload of a file that is still being written.
 func (f *File) startStream(c *content, s *upload) {
-	err := f.create(s.ctx, c, s)
+	err := f.create(f.eng.ctx, c, s) // to its end, also when it is given up: else its ID is lost
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.starting = false
