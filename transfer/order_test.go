@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"s3mount/internal/s3"
@@ -25,6 +26,7 @@ func TestOlderVersionGoesBeforeAnOverflowedOne(t *testing.T) {
 			check(t, f.Clear(context.Background()))
 			data := writePattern(12, 100<<20)
 			g.overflow(f, data)
+			synctest.Wait() // no try of the older one is on its way
 			g.server.Fault(nil)
 			g.closeFile(f)
 			g.has("big", data)
