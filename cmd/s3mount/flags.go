@@ -101,6 +101,9 @@ func (c *mountCmd) config(log *slog.Logger) (mountConfig, error) {
 	if cfg.Source == "" {
 		cfg.Source = "s3mount:" + cfg.Bucket + "/" + cfg.Prefix
 	}
+	if cfg.PartSize == 0 {
+		cfg.PartSize = partSize(bucket.Endpoint)
+	}
 	cfg.CacheSize = -1
 	if c.CacheSize != nil {
 		cfg.CacheSize = int64(*c.CacheSize)

@@ -51,6 +51,18 @@ func TestMountFlags(t *testing.T) {
 	}
 }
 
+// TestPartSize is fixed where a store wants equal parts.
+func TestPartSize(t *testing.T) {
+	for endpoint, want := range map[string]int64{
+		"": 0, "http://127.0.0.1:9000": 0, "https://r2.example.com": 0,
+		"https://abc.r2.cloudflarestorage.com": 32 << 20, "https://abc.eu.r2.cloudflarestorage.com:443/": 32 << 20,
+	} {
+		if got := partSize(endpoint); got != want {
+			t.Errorf("%q: %d bytes instead of %d", endpoint, got, want)
+		}
+	}
+}
+
 func TestMountFlagsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		args string
