@@ -76,6 +76,7 @@ func (e *Engine) Recover() (Recovered, error) {
 		case r.Rename != nil: // see recoverRenames
 		case r.NoContent:
 			out.Doomed = append(out.Doomed, r.Delete...)
+			e.leaving[r.ID] = r // before the first file is published
 			e.recovered = append(e.recovered, recovered{r.Seq, func() { e.deleteLater(r, nil) }})
 		case !follower[r.ID]:
 			f, ferr := e.recoverFile(r, byID)
