@@ -83,6 +83,7 @@ type Engine struct {
 	lost      map[string]string          // keys of uploads whose ID is not known, to their records
 	writing   map[*File]bool             // files that were written through a descriptor that is still open
 	leaving   map[string]*journal.Record // what deleteLater deletes and aborts, by record
+	late      map[journal.Object]bool    // what requests of an earlier process may still make
 	local     []localCopy                // published contents whose bytes are still here, oldest first
 	freed     chan struct{}              // closed and replaced when spool room may be free
 }
@@ -102,7 +103,7 @@ func New(o Options) *Engine {
 		opts: o, bucket: o.Bucket, fetcher: o.Fetcher, journal: o.Journal, log: o.Log,
 		layout: plan.Layout{Fixed: o.PartSize}, queue: newQueue(), sender: &sender{fixed: o.Parallel},
 		dirty: map[*File]bool{}, writing: map[*File]bool{}, creating: map[string]int{}, lost: map[string]string{},
-		leaving: map[string]*journal.Record{}, freed: make(chan struct{}),
+		leaving: map[string]*journal.Record{}, late: map[journal.Object]bool{}, freed: make(chan struct{}),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e

@@ -191,10 +191,15 @@ func (e *Engine) keepTheirs(ctx context.Context, key, publication string) (*s3.O
 }
 
 // leftBehind tells whether the object is what a file of this mount left under a former
-// name, or what is being deleted, so that nobody misses it.
+// name, or what is being deleted, or an older version that a request of an earlier process
+// has made after its end, so that nobody misses it.
 func (e *Engine) leftBehind(o *s3.Object) bool {
 	left := func(m journal.Object) bool { return m.Key == o.Key && isVersion(o, m) }
 	e.mu.Lock()
+	if p := publicationOf(o); p != "" && e.late[journal.Object{Key: o.Key, Publication: p}] {
+		e.mu.Unlock()
+		return true
+	}
 	for _, rec := range e.leaving {
 		if slices.ContainsFunc(rec.Delete, left) {
 			e.mu.Unlock()

@@ -274,6 +274,9 @@ func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, er
 	if err != nil {
 		return nil, err
 	}
+	if r.Publication != "" {
+		e.late[journal.Object{Key: r.Key, Publication: r.Publication}] = true
+	}
 	c := &content{
 		id: r.ID, ext: ext, frozen: true, changes: 1, durable: 1, meta: r.Meta, seq: r.Seq,
 		born: r.Publication, rec: r, orphan: r.Upload,

@@ -419,3 +419,33 @@ func TestCrashOfAnUnlinkedFile(t *testing.T) {
 		})
 	}
 }
+
+// TestLateRequestOfAnEarlierProcess has the store carry out the PUT of a process that was
+// killed after the next one has looked for it: the version that it makes is nobody else's.
+func TestLateRequestOfAnEarlierProcess(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.put("k", []byte("first"))
+		f.mu.Lock()
+		born := f.chain[0].born
+		f.mu.Unlock()
+		g.open(f)
+		g.write(f, []byte("second"), 0)
+		g.closeFile(f)
+		g.crash()
+		late := false
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if r.Method == http.MethodPut && !late {
+				late = true
+				g.server.PutObject("k", []byte("first"), http.Header{"X-Amz-Meta-S3mount-Id": {born}})
+			}
+			return nil
+		})
+		g.wait()
+		g.has("k", []byte("second"))
+		g.keys("k")
+		if !late {
+			t.Error("nothing was sent")
+		}
+		g.idle()
+	})
+}
