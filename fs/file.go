@@ -131,9 +131,9 @@ func (n *node) Ioctl(context.Context, gofuse.FileHandle, uint32, uint64, []byte,
 //
 // Descriptors opened for writing only go past the page cache (three times the
 // speed), all others through it. So that nobody reads old pages: while a
-// writer exists an open drops what is cached, after a direct write the pages
-// of other descriptors are dropped, and the first cached open after direct
-// writes drops what was left.
+// writer exists the first cached open drops what is cached, after a direct write
+// the pages of other descriptors are dropped, and the first cached open after
+// direct writes drops what was left.
 type pages struct {
 	mu struct {
 		sync.Mutex
@@ -147,7 +147,10 @@ type pages struct {
 func (p *pages) open(h *handle, keep bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	keep = keep && p.mu.writers == 0 && !p.mu.stale && !h.write
+	// Who has it open through the page cache shares the pages. They must stay: what a
+	// mapping of another process is writing just now gets lost when its page is dropped.
+	shared := p.mu.cached > 0
+	keep = (shared || keep && p.mu.writers == 0 && !h.write) && !p.mu.stale
 	if h.write {
 		p.mu.writers++
 	}
