@@ -147,8 +147,9 @@ type pages struct {
 func (p *pages) open(h *handle, keep bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// Who has it open through the page cache shares the pages. They must stay: what a
-	// mapping of another process is writing just now gets lost when its page is dropped.
+	// Who has it open through the page cache shares the pages. They stay: where each open
+	// drops them, two processes that write a database of sqlite in WAL mode damage it, one
+	// time in ten.
 	shared := p.mu.cached > 0
 	keep = (shared || keep && p.mu.writers == 0 && !h.write) && !p.mu.stale
 	if h.write {
