@@ -130,16 +130,8 @@ func (f *File) copyChanges(a, b *content, changed []plan.Extent) error {
 // process has to repeat the merge before it publishes anything. Both have to be in the
 // journal for that.
 func (f *File) beginMerge(a, b *content) error {
-	for _, c := range []*content{a, b} {
-		f.mu.Lock()
-		known := c.rec != nil
-		f.mu.Unlock()
-		if known {
-			continue
-		}
-		if err := f.save(c); err != nil {
-			return err
-		}
+	if err := f.saveMissing(a, b); err != nil {
+		return err
 	}
 	f.saving.Lock()
 	defer f.saving.Unlock()

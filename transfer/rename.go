@@ -88,7 +88,18 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, v
 // says. What it builds on has to be there before.
 func (f *File) saveName(list []*content, gone []string) error {
 	last := len(list) - 1
-	for _, c := range list[:last] {
+	if err := f.saveMissing(list[:last]...); err != nil {
+		return err
+	}
+	if err := f.save(list[last], gone...); err != nil {
+		return err
+	}
+	return f.commit()
+}
+
+// saveMissing saves the contents that the journal has not.
+func (f *File) saveMissing(list ...*content) error {
+	for _, c := range list {
 		f.mu.Lock()
 		known := c.rec != nil
 		f.mu.Unlock()
@@ -99,10 +110,7 @@ func (f *File) saveName(list []*content, gone []string) error {
 			return err
 		}
 	}
-	if err := f.save(list[last], gone...); err != nil {
-		return err
-	}
-	return f.commit()
+	return nil
 }
 
 // contentsOf is the records of unpublished contents, and those that stand for their uploads.

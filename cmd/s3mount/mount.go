@@ -41,7 +41,7 @@ type mountCmd struct {
 	Fsync        string        `enum:"bucket,journal" default:"bucket" help:"An fsync returns when the file is in the bucket or safe on local disk (${enum}; ${default})." group:"Safety:"`
 	FsyncTimeout time.Duration `default:"1m" help:"After this time without the bucket an fsync fails (${default})." group:"Safety:"`
 	Settle       time.Duration `default:"1s" help:"Pause after a close in which late changes of times, modes and names fold in (${default})." group:"Safety:"`
-	PartSize     size          `default:"0" placeholder:"SIZE" help:"Size of the parts of an upload. Default: they grow with the file." group:"Safety:"`
+	PartSize     size          `default:"0" placeholder:"SIZE" help:"Size of the parts of an upload. Default: they grow with the file, but for R2, which wants them equal (32MiB)." group:"Safety:"`
 	DrainTimeout time.Duration `default:"10m" help:"How long a signal leaves for uploads; after an unmount, how long they may stand still (${default}; 0: no limit)." group:"Safety:"`
 
 	Foreground  bool   `short:"f" help:"Stay in the foreground." group:"Process:"`
