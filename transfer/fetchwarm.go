@@ -39,6 +39,7 @@ func (f *Fetcher) Warm(ctx context.Context, r *Remote, progress func(n int64)) e
 		from, to := i*mem.BlockSize, min((i+run)*mem.BlockSize, o.Size)
 		i += run
 		if there {
+			tier.Want(disk.ID(r.id), from/mem.BlockSize, run)
 			progress(to - from)
 			continue
 		}

@@ -41,6 +41,10 @@ func (x *index) evict() uint32 {
 		switch {
 		case x.small.n > 0 && (x.small.n*smallPart >= x.small.n+x.main.n || x.main.n == 0):
 			slot = x.pop(&x.small)
+			if x.state(slot) == slotMain { // somebody wants it
+				x.push(&x.main, slot)
+				continue
+			}
 			if x.state(slot) != slotDead && x.uses(slot) > 0 {
 				x.set(slot, slotMain, 0)
 				x.push(&x.main, slot)

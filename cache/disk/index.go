@@ -121,12 +121,12 @@ func (x *index) recall(h uint64) bool {
 }
 
 // insert puts a block into a slot that take has handed out.
-func (x *index) insert(slot uint32, h uint64, main bool) {
+func (x *index) insert(slot uint32, h uint64, main bool, uses uint8) {
 	if x.find(h) != none {
 		x.giveBack(slot)
 		return
 	}
-	x.enter(slot, h, main, 0)
+	x.enter(slot, h, main, uses)
 }
 
 // enter puts a block into the table and at the young end of a queue.

@@ -16,7 +16,7 @@ func access(x *index, i int) (hit bool) {
 		return true
 	}
 	if slots := x.take(1); len(slots) == 1 {
-		x.insert(slots[0], testHash(i), x.recall(testHash(i)))
+		x.insert(slots[0], testHash(i), x.recall(testHash(i)), 0)
 	}
 	return false
 }
@@ -89,7 +89,7 @@ func TestIndexAgainstModel(t *testing.T) {
 			if _, there := model[h]; !there {
 				model[h] = slot
 			}
-			x.insert(slot, h, x.recall(h) || rng.IntN(5) == 0)
+			x.insert(slot, h, x.recall(h) || rng.IntN(5) == 0, uint8(rng.IntN(4)))
 		case 7:
 			if slot := x.find(h); slot != none {
 				x.drop(slot)
@@ -100,7 +100,9 @@ func TestIndexAgainstModel(t *testing.T) {
 				x.sweep()
 			}
 		default:
-			if slot := x.find(h); slot != none {
+			if slot := x.find(h); slot != none && rng.IntN(10) == 0 {
+				x.want(slot)
+			} else if slot != none {
 				x.use(slot)
 			}
 		}

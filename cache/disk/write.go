@@ -31,7 +31,8 @@ type item struct {
 	index   int64
 	data    []byte
 	release func() // data is not needed any more
-	main    bool   // it goes to the main queue
+	main    bool   // it goes to the main queue,
+	uses    uint8  // as if it had been read so often
 	slot    uint32
 }
 
@@ -85,27 +86,35 @@ func (t *Tier) Shed(n int64) (freed int64) {
 
 // Write writes a block that is wanted for long, at once. It returns false when the disk
 // does not take it.
-func (t *Tier) Write(id ID, index int64, data []byte) bool { return t.writeNow(id, index, data, true) }
+func (t *Tier) Write(id ID, index int64, data []byte) bool {
+	there := t.writeNow(item{id: id, index: index, data: data, main: true, uses: maxUses})
+	if there {
+		t.Want(id, index, 1) // another way may have brought it
+	}
+	return there
+}
 
 // Add writes a block like any other, at once. It returns false when the disk does not
 // take it.
-func (t *Tier) Add(id ID, index int64, data []byte) bool { return t.writeNow(id, index, data, false) }
+func (t *Tier) Add(id ID, index int64, data []byte) bool {
+	return t.writeNow(item{id: id, index: index, data: data})
+}
 
-func (t *Tier) writeNow(id ID, index int64, data []byte, wanted bool) bool {
+func (t *Tier) writeNow(it item) bool {
 	if t == nil {
 		return false
 	}
 	<-t.loaded
-	id = t.real(id)
+	it.id = t.real(it.id)
 	t.mu.Lock()
-	_, there := t.find(id, index)
+	_, there := t.find(it.id, it.index)
 	refuse := t.mu.closed || !t.mu.retry.IsZero() && time.Now().Before(t.mu.retry)
 	t.mu.Unlock()
 	if there || refuse {
 		return there
 	}
-	t.write([]item{{id: id, index: index, data: data, main: wanted}})
-	_, there = t.Run(id, index, 1)
+	t.write([]item{it})
+	_, there = t.Run(it.id, it.index, 1)
 	return there
 }
 
@@ -229,7 +238,7 @@ func (t *Tier) writeSlots(run []item) error {
 	vector := make([][]byte, len(run))
 	for i, it := range run {
 		stamp++
-		r := record{id: it.id, index: it.index, size: uint32(len(it.data)), main: it.main, sum: xxh3.Hash(it.data), stamp: stamp}
+		r := record{id: it.id, index: it.index, size: uint32(len(it.data)), main: it.main, uses: it.uses, sum: xxh3.Hash(it.data), stamp: stamp}
 		r.encode(records[i*recordSize:], salt, it.slot)
 		vector[i] = it.data
 	}
@@ -243,7 +252,7 @@ func (t *Tier) writeSlots(run []item) error {
 	defer t.mu.Unlock()
 	t.mu.retry = time.Time{}
 	for _, it := range run {
-		t.mu.x.insert(it.slot, hashOf(it.id, it.index, salt), it.main)
+		t.mu.x.insert(it.slot, hashOf(it.id, it.index, salt), it.main, it.uses)
 		t.mu.stats.Written += int64(len(it.data))
 	}
 	return nil
@@ -262,27 +271,5 @@ func (t *Tier) failed(err error, rest []item) {
 	t.mu.stats.Dropped += int64(len(rest))
 	if first {
 		t.log.Warn("the block cache cannot be written: reads go on without it", "dir", t.dir, "retry_in", retryPause, "err", err)
-	}
-}
-
-// notePromoted writes to disk which blocks went to the main queue.
-func (t *Tier) notePromoted() {
-	t.mu.Lock()
-	slots := t.mu.x.promoted
-	t.mu.x.promoted = nil
-	salt := t.mu.header.salt
-	slots = slices.DeleteFunc(slots, func(s uint32) bool { return t.mu.x.state(s) != slotMain })
-	t.mu.Unlock()
-	var raw [recordSize]byte
-	for _, slot := range slots {
-		at := headerSize + int64(slot)*recordSize
-		if _, err := t.index.ReadAt(raw[:], at); err != nil {
-			continue // the next read of the block tells
-		}
-		if r, ok := decodeRecord(raw[:], salt, slot); ok {
-			r.main = true
-			r.encode(raw[:], salt, slot)
-			_, _ = t.index.WriteAt(raw[:], at) // a torn record is an empty slot
-		}
 	}
 }
