@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"s3mount/cache"
 	"s3mount/cache/disk"
 	"s3mount/internal/mem"
 )
@@ -15,7 +17,8 @@ import (
 var ErrNotKept = errors.New("the cache on disk does not take it")
 
 // Warm fetches what the cache on disk lacks of r, past the memory. progress is called
-// with the bytes that are there, a few at a time, from several goroutines.
+// with the bytes that are there, a few at a time, from several goroutines. It fails with
+// ErrDamaged, and keeps nothing, where all of it was fetched and is not what the bucket has.
 func (f *Fetcher) Warm(ctx context.Context, r *Remote, progress func(n int64)) error {
 	if !f.begin() {
 		return errFetcherClosed
@@ -31,9 +34,10 @@ func (f *Fetcher) Warm(ctx context.Context, r *Remote, progress func(n int64)) e
 
 	tier := f.opts.Disk
 	tier.Await(ctx)
+	began, content := time.Now(), &cache.Content{ID: r.id, Size: o.Size}
 	g, each := errgroup.WithContext(ctx)
 	g.SetLimit(fillParallel)
-	blocks := (o.Size + mem.BlockSize - 1) / mem.BlockSize
+	blocks := content.Blocks()
 	for i := int64(0); i < blocks && each.Err() == nil; {
 		run, there := tier.Run(disk.ID(r.id), i, min(fillPart/mem.BlockSize, blocks-i))
 		from, to := i*mem.BlockSize, min((i+run)*mem.BlockSize, o.Size)
@@ -43,11 +47,20 @@ func (f *Fetcher) Warm(ctx context.Context, r *Remote, progress func(n int64)) e
 			progress(to - from)
 			continue
 		}
-		t := &warmTarget{tier: tier, id: disk.ID(r.id), off: from, end: to, progress: progress}
+		t := &warmTarget{tier: tier, id: disk.ID(r.id), off: from, end: to, full: func(i int64, p []byte) {
+			f.checkBlock(r, content, i, p, false)
+			progress(int64(len(p)))
+		}}
 		g.Go(func() error { return f.pullThrough(each, r, t, &t.buf) })
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("%q: %w", o.Key, err)
+	}
+	if r.check.damagedSince(began) {
+		return fmt.Errorf("%q: %w", o.Key, ErrDamaged)
+	}
+	if run, there := tier.Run(disk.ID(r.id), 0, blocks); blocks > 0 && (!there || run < blocks) && ctx.Err() == nil {
+		return fmt.Errorf("%q: %w", o.Key, ErrNotKept) // not for long
 	}
 	return context.Cause(ctx)
 }
@@ -58,8 +71,8 @@ type warmTarget struct {
 	tier     *disk.Tier
 	id       disk.ID
 	buf      []byte
-	off, end int64 // what is missing
-	progress func(n int64)
+	off, end int64                   // what is missing
+	full     func(i int64, p []byte) // is told of each block that is on disk
 }
 
 func (t *warmTarget) Range() (off, n int64) { return t.off, t.end - t.off }
@@ -77,7 +90,7 @@ func (t *warmTarget) Advance(n int) error {
 		if !t.tier.Write(t.id, index, block) {
 			return ErrNotKept
 		}
-		t.progress(int64(len(block)))
+		t.full(index, block) // on disk first: what is wrong is taken away from there
 	}
 	return nil
 }

@@ -1,10 +1,13 @@
 package transfer
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"s3mount/cache/disk"
 	"s3mount/internal/mem"
+	"s3mount/internal/s3/s3test"
 )
 
 // TestWarmKeepsWhatWasThere warms a file that was read before, and then reads four times what
@@ -29,6 +32,36 @@ func TestWarmKeepsWhatWasThere(t *testing.T) {
 		g.readAll(1 << 20)
 		if n := g.fetcher.Stats().Fetched - before; n != 0 {
 			t.Errorf("%d bytes of what was warmed were fetched again", n)
+		}
+	})
+}
+
+// TestWarmFindsWrongBytes breaks one byte of one answer: nothing of it stays on disk, and the
+// second try brings all.
+func TestWarmFindsWrongBytes(t *testing.T) {
+	diskSim(t, 20<<20+5, func(t *testing.T, g *diskRig) {
+		g.server.Seal(g.object.Key)
+		g.fault(func(count int, n int64) *s3test.Fault {
+			if count == 2 {
+				return &s3test.Fault{Corrupt: true}
+			}
+			return nil
+		})
+		warm := func() error { return g.fetcher.Warm(t.Context(), g.remote, func(int64) {}) }
+		if err := warm(); !errors.Is(err, ErrDamaged) {
+			t.Errorf("got %v, want ErrDamaged", err)
+		}
+		if n := g.tier.Stats().Blocks; n != 0 {
+			t.Errorf("%d blocks are kept of an object that did not come right", n)
+		}
+		time.Sleep(time.Second) // the second try begins after the first was found wrong
+		if err := warm(); err != nil {
+			t.Error(err)
+		}
+		g.restart()
+		g.readAll(1 << 20)
+		if s := g.fetcher.Stats(); s.Fetched != 0 {
+			t.Errorf("%d bytes were fetched again", s.Fetched)
 		}
 	})
 }
