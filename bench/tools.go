@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -101,22 +100,7 @@ func (t *trial) rsyncAgain(source string) error {
 	if err := t.fresh(); err != nil {
 		return err
 	}
-	var said string
-	cost, err := t.take(func(time.Time) (done time.Time, err error) {
-		said, err = t.command("rsync", "-a", "--stats", "--no-human-readable", source+"/", filepath.Join(t.mount.Dir, t.name))
-		return t.done(err)
-	})
-	if err != nil {
-		return err
-	}
-	t.set(againTakes, cost.seconds)
-	t.set(againAsked, float64(cost.passed.Requests))
-	found := transferred.FindStringSubmatch(said)
-	if found == nil {
-		return fmt.Errorf("rsync does not say what it sent: %s", said)
-	}
-	sent, err := strconv.ParseFloat(digits.ReplaceAllString(found[1], ""), 64)
-	t.set(againSent, sent)
+	_, err := t.rsyncOver(source)
 	return err
 }
 

@@ -21,5 +21,8 @@ func workloads() []workload {
 		readMany(),
 		readFrame(),
 		readList(),
+		writeResync(),
+		statStorm(),
+		renameDir(),
 	}
 }

@@ -29,13 +29,14 @@ type Counts struct {
 	Requests int64 // HTTP requests begun
 	Puts     int64 // those of them that are PUT
 	Gets     int64 // those of them that are GET
+	Heads    int64 // those of them that are HEAD
 }
 
 // Sub is what passed between an earlier count and this one.
 func (c Counts) Sub(before Counts) Counts {
 	return Counts{
 		Up: c.Up - before.Up, Down: c.Down - before.Down, Conns: c.Conns - before.Conns,
-		Requests: c.Requests - before.Requests, Puts: c.Puts - before.Puts, Gets: c.Gets - before.Gets,
+		Requests: c.Requests - before.Requests, Puts: c.Puts - before.Puts, Gets: c.Gets - before.Gets, Heads: c.Heads - before.Heads,
 	}
 }
 
@@ -45,7 +46,7 @@ type Link struct {
 	upstream string
 	listener net.Listener
 	up, down pace
-	counts   struct{ up, down, conns, requests, puts, gets atomic.Int64 }
+	counts   struct{ up, down, conns, requests, puts, gets, heads atomic.Int64 }
 
 	mu     sync.Mutex
 	open   map[*relay]struct{}
@@ -77,7 +78,7 @@ func (l *Link) Addr() string { return l.listener.Addr().String() }
 // Counts is what has passed so far.
 func (l *Link) Counts() Counts {
 	c := &l.counts
-	return Counts{c.up.Load(), c.down.Load(), c.conns.Load(), c.requests.Load(), c.puts.Load(), c.gets.Load()}
+	return Counts{c.up.Load(), c.down.Load(), c.conns.Load(), c.requests.Load(), c.puts.Load(), c.gets.Load(), c.heads.Load()}
 }
 
 // Close ends the link and every connection through it.

@@ -158,10 +158,12 @@ func TestRequestsAreCounted(t *testing.T) {
 		say(server, client, "HTTP/1.1 100 Continue\r\n\r\n")
 		say(client, server, "PUT /in the body")
 		say(server, client, "HTTP/1.1 200 OK\r\n\r\n")
+		say(client, server, "HEAD /b HTTP/1.1\r\n\r\n")
+		say(server, client, "HTTP/1.1 200 OK\r\n\r\n")
 		say(client, server, "DELETE /b HTTP/1.1\r\n\r\n")
 		got := l.Counts()
-		if got.Requests != 3 || got.Gets != 1 || got.Puts != 1 {
-			t.Errorf("counted %+v, want 3 requests: a GET, a PUT and a DELETE", got)
+		if got.Requests != 4 || got.Gets != 1 || got.Puts != 1 || got.Heads != 1 {
+			t.Errorf("counted %+v, want 4 requests: a GET, a PUT, a HEAD and a DELETE", got)
 		}
 	})
 }

@@ -138,6 +138,8 @@ func (r *relay) request(b []byte) {
 				r.link.counts.gets.Add(1)
 			case 1:
 				r.link.counts.puts.Add(1)
+			case 3:
+				r.link.counts.heads.Add(1)
 			}
 			return
 		}

@@ -111,16 +111,12 @@ func (c *Client) Delete(ctx context.Context, prefix string) error {
 		if len(page.Contents) == 0 {
 			return nil
 		}
-		del := types.Delete{Quiet: aws.Bool(true)}
-		for _, o := range page.Contents {
-			del.Objects = append(del.Objects, types.ObjectIdentifier{Key: o.Key})
+		keys := make([]string, len(page.Contents))
+		for i, o := range page.Contents {
+			keys[i] = aws.ToString(o.Key)
 		}
-		out, err := c.api.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: c.bucket, Delete: &del})
-		if err != nil {
-			return fmt.Errorf("delete %s: %w", prefix, err)
-		}
-		if len(out.Errors) > 0 {
-			return fmt.Errorf("delete %s: %s", aws.ToString(out.Errors[0].Key), aws.ToString(out.Errors[0].Message))
+		if err := c.deleteKeys(ctx, keys); err != nil {
+			return err
 		}
 	}
 }
