@@ -22,6 +22,16 @@ const checkMost = 1 << 18 // 64 GiB
 // checkPatience is how long the last block waits for the checksum of the object.
 const checkPatience = 3 * time.Second
 
+// checkIdle is how long the sums of blocks are kept when none comes: a mount sees many files
+// that nobody reads on, and the kernel remembers them for days.
+const checkIdle = 5 * time.Minute
+
+// sumPage is the sums of 64 neighbouring blocks. Most files are read in few places.
+type sumPage struct {
+	seen uint64 // bits
+	sums [64]uint64
+}
+
 // contentCheck compares a version with the CRC64NVME that the bucket has of it, once all
 // of its blocks have passed, in whatever order. An answer for a range carries no checksum, so
 // that is the earliest time; from then on each block is compared as it comes again.
@@ -30,9 +40,9 @@ const checkPatience = 3 * time.Second
 // before fails (File.Damaged), and all tiers give up the blocks.
 type contentCheck struct {
 	mu      sync.Mutex
-	sums    []uint64 // by block
-	seen    []bool
-	left    int64 // blocks that have not passed
+	pages   []*sumPage // by block
+	latest  time.Time  // when one passed
+	left    int64      // blocks that have not passed
 	want    *uint64
 	known   bool          // want is known
 	asked   chan struct{} // closed when want is known, or never will be; nil: not asked yet
@@ -59,13 +69,20 @@ func (k *contentCheck) damagedSince(t time.Time) bool {
 func (k *contentCheck) note(i, blocks int64, crc uint64, loaded bool) (ask, whole, bad bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.sums == nil {
-		k.sums, k.seen, k.left = make([]uint64, blocks), make([]bool, blocks), blocks
+	if k.pages == nil {
+		k.pages, k.left = make([]*sumPage, (blocks+63)/64), blocks
 	}
-	if k.seen[i] {
-		return false, false, k.sums[i] != crc
+	k.latest = time.Now()
+	page, bit := k.pages[i/64], uint64(1)<<(i%64)
+	if page == nil {
+		page = new(sumPage)
+		k.pages[i/64] = page
 	}
-	k.seen[i], k.sums[i] = true, crc
+	if page.seen&bit != 0 {
+		return false, false, page.sums[i%64] != crc
+	}
+	page.seen |= bit
+	page.sums[i%64] = crc
 	k.left--
 	if !loaded && k.asked == nil && !k.known && k.left <= blocks/2 {
 		k.asked, ask = make(chan struct{}), true
@@ -86,11 +103,15 @@ func (k *contentCheck) holds(size int64) bool {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.want == nil || k.left > 0 {
+	if k.want == nil || k.pages == nil || k.left > 0 {
 		return true
 	}
-	last := size - int64(len(k.sums)-1)*mem.BlockSize
-	return s3.CombineBlocks(k.sums, mem.BlockSize, last) == *k.want
+	blocks := (size + mem.BlockSize - 1) / mem.BlockSize
+	sums := make([]uint64, 0, blocks)
+	for _, page := range k.pages {
+		sums = append(sums, page.sums[:min(64, blocks-int64(len(sums)))]...)
+	}
+	return s3.CombineBlocks(sums, mem.BlockSize, size-(blocks-1)*mem.BlockSize) == *k.want
 }
 
 // condemn fails who has it open now.
@@ -104,7 +125,16 @@ func (k *contentCheck) condemn() {
 func (k *contentCheck) reset() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sums, k.seen = nil, nil
+	k.pages = nil
+}
+
+// expire begins anew where no block has passed since then.
+func (k *contentCheck) expire(since time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.latest.After(since) {
+		k.pages = nil
+	}
 }
 
 // checkBlock is told of each block of r before its last bytes are given out.

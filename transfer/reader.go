@@ -20,8 +20,8 @@ type Reader struct {
 
 	mu struct {
 		sync.Mutex
-		plan     *plan.Readahead
-		windows  [plan.MaxStreams + 1]readerWindow // by slot
+		plan     *plan.Readahead // nil while nobody reads, like the windows
+		windows  *readerWindows
 		lastRead time.Time
 		streams  int // of plan, as counted in Fetcher.streams
 		closed   bool
@@ -36,7 +36,6 @@ func (f *Fetcher) NewReader(r *Remote) *Reader {
 		ID: r.id, Size: o.Size, Fill: func(fl *cache.Flight) { f.fill(r, fl) },
 		Full: func(i int64, p []byte, loaded bool) { f.checkBlock(r, &rd.content, i, p, loaded) },
 	}
-	rd.mu.plan = plan.NewReadahead(o.Size, mem.BlockSize, readerTail(o))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mu.closed {
@@ -55,11 +54,7 @@ func (r *Reader) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.closed = true
-	for i := range r.mu.windows {
-		r.mu.windows[i].trim(0, 0)
-	}
-	r.fetcher.streams.Add(int64(-r.mu.streams))
-	r.mu.streams = 0
+	r.rest()
 }
 
 // Read returns n bytes at off, less only at the end of the object. The end of ctx ends
@@ -125,6 +120,7 @@ func (r *Reader) claim(off, n int64, c *Chunks) error {
 		c.refs = f.blocks.Acquire(&r.content, first, last-first+1, last-first+1)
 		return nil
 	}
+	r.wake()
 	now := time.Now()
 	d := r.mu.plan.Read(off, n, plan.Conditions{
 		Now: now.UnixNano(), Ready: ready,
@@ -205,9 +201,15 @@ func (r *Reader) count() {
 
 // dropIdle gives back the windows without a read since then.
 func (r *Reader) dropIdle(since time.Time) {
+	now := time.Now()
+	r.remote.check.expire(now.Add(-checkIdle))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.mu.closed {
+	if r.mu.plan == nil {
+		return
+	}
+	if now.Sub(r.mu.lastRead) > fetchIdle {
+		r.rest()
 		return
 	}
 	for _, slot := range r.mu.plan.Idle(since.UnixNano()) {
@@ -219,8 +221,33 @@ func (r *Reader) dropIdle(since time.Time) {
 	r.count()
 }
 
+// wake makes what follows the reads. The lock is held.
+func (r *Reader) wake() {
+	if r.mu.plan == nil {
+		r.mu.plan = plan.NewReadahead(r.content.Size, mem.BlockSize, readerTail(r.remote.Object()))
+		r.mu.windows = new(readerWindows)
+	}
+}
+
+// rest gives back what follows the reads: the kernel remembers many more files than are
+// read. The lock is held.
+func (r *Reader) rest() {
+	if r.mu.plan == nil {
+		return
+	}
+	for i := range r.mu.windows {
+		r.mu.windows[i].trim(0, 0)
+	}
+	r.mu.plan, r.mu.windows = nil, nil
+	r.fetcher.streams.Add(int64(-r.mu.streams))
+	r.mu.streams = 0
+}
+
 // readerScatter is how many blocks of no stream are held.
 const readerScatter = 32
+
+// readerWindows is by slot of the plan.
+type readerWindows [plan.MaxStreams + 1]readerWindow
 
 // readerWindow is the Refs held for one stream, by rising block number.
 type readerWindow struct {
