@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,6 +185,29 @@ func TestKeepWaitsForQuiet(t *testing.T) {
 		g.fetcher.KeepNow()
 		if run, there := g.tier.Run(id, 2, 2); !there || run != 2 {
 			t.Error("not there at the end of the mount")
+		}
+	})
+}
+
+// TestKeepHalfAtMost publishes more small files than the cache on disk has room for: the
+// newest take half of it, and no more wait.
+func TestKeepHalfAtMost(t *testing.T) {
+	diskSim(t, 100, func(t *testing.T, g *diskRig) {
+		most := int(g.tier.Capacity() / mem.BlockSize / 2)
+		var newest *Remote
+		for i := range 5 * most {
+			newest = NewRemote(ContentIDOf(s3.Object{Key: "note", ETag: strconv.Itoa(i), Size: 100}), g.object)
+			g.fetcher.Keep(newest, func(p []byte, off int64) bool { return true })
+			if n := len(g.fetcher.keeper.queue); n > most {
+				t.Fatalf("%d files wait, want %d at most", n, most)
+			}
+		}
+		g.fetcher.KeepNow()
+		if n := g.tier.Stats().Blocks; n != int64(most) {
+			t.Errorf("%d blocks are kept, want %d", n, most)
+		}
+		if _, there := g.tier.Run(disk.ID(newest.id), 0, 1); !there {
+			t.Error("the newest is not kept")
 		}
 	})
 }

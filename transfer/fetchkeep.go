@@ -33,12 +33,14 @@ type keeper struct {
 
 	mu     sync.Mutex
 	queue  []keepJob // the newest last
+	blocks int64     // that they take on disk
 	latest time.Time // of the last publication
 }
 
 type keepJob struct {
 	remote *Remote
 	copy   spoolCopy
+	blocks int64
 }
 
 // Keep says that the bytes of r are on local disk, for now.
@@ -47,15 +49,18 @@ func (f *Fetcher) Keep(r *Remote, copy spoolCopy) {
 		return
 	}
 	k := &f.keeper
+	blocks := (r.Object().Size + mem.BlockSize - 1) / mem.BlockSize
+	most := f.opts.Disk.Capacity() / mem.BlockSize / 2
 	k.mu.Lock()
-	k.queue = append(k.queue, keepJob{r, copy})
 	k.latest = time.Now()
-	room := f.opts.Disk.Capacity() / 2
-	for i := len(k.queue) - 1; i >= 0; i-- { // the oldest that do not fit are left out
-		if room -= k.queue[i].remote.Object().Size; room < 0 {
-			k.queue = append(k.queue[:0:0], k.queue[i+1:]...)
-			break
-		}
+	if blocks > 0 {
+		k.queue = append(k.queue, keepJob{r, copy, blocks})
+		k.blocks += blocks
+	}
+	for k.blocks > most { // the oldest that do not fit are left out
+		k.blocks -= k.queue[0].blocks
+		k.queue[0] = keepJob{}
+		k.queue = k.queue[1:]
 	}
 	k.mu.Unlock()
 	select {
@@ -114,7 +119,9 @@ func (f *Fetcher) keepOne() bool {
 		return false
 	}
 	job := k.queue[n-1]
+	k.queue[n-1] = keepJob{}
 	k.queue = k.queue[:n-1]
+	k.blocks -= job.blocks
 	k.mu.Unlock()
 	f.keepBlocks(k.ctx, job)
 	return true
