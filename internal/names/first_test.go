@@ -1,6 +1,7 @@
 package names
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -93,4 +94,30 @@ func (g *treeRig) firstByte(dir *Node, name string) {
 		return
 	}
 	p.Release()
+}
+
+// TestWhoWaitsIsFirst: what is asked for ahead of a walk makes nobody wait who asks for
+// one of the next himself.
+func TestWhoWaitsIsFirst(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		g.server.SetLink(s3test.Link{RTT: firstTrip})
+		for i := range maxAhead {
+			g.server.PutPattern(fmt.Sprintf("d/%03d", i), 64<<20)
+		}
+		time.Sleep(time.Minute)
+		g.connect()
+		for i := range 3 { // the next ones are asked for ahead, headParallel at once
+			g.stat(fmt.Sprintf("d/%03d", i))
+		}
+		took := g.trips(func() {
+			var wg sync.WaitGroup
+			for i := 3; i < maxAhead; i += 8 {
+				wg.Go(func() { g.stat(fmt.Sprintf("d/%03d", i)) })
+			}
+			wg.Wait()
+		})
+		if took > 2.1 {
+			t.Errorf("they wait for %.2f round trips, want one, and one to connect", took)
+		}
+	})
 }

@@ -18,10 +18,11 @@ const (
 
 // heading is a HEAD on its way, or one that waits for its turn.
 type heading struct {
-	asked time.Time
-	done  chan struct{}
-	o     s3.Object
-	err   error
+	asked  time.Time
+	wanted chan struct{} // closed when somebody waits for the answer, who is not to wait for a turn
+	done   chan struct{}
+	o      s3.Object
+	err    error
 }
 
 // head asks for one object, once for all who ask at the same time. Who asks a
@@ -44,35 +45,49 @@ func (h *heading) wait(ctx context.Context) (s3.Object, time.Time, error) {
 }
 
 // begin joins or starts the HEAD of a path, or of the marker of a directory. turn limits
-// how many run at once; nil: at once. The caller holds t.mu.
+// how many run at once; nil: it goes at once, also where it was waiting for its turn. The
+// caller holds t.mu.
 func (t *Tree) begin(p string, dir bool, turn chan struct{}) *heading {
 	slot, key := p, t.key(p)
 	if dir {
 		slot, key = p+"/", key+"/"
 	}
-	if h := t.heads[slot]; h != nil {
-		return h
+	h := t.heads[slot]
+	if h == nil {
+		h = &heading{asked: time.Now(), wanted: make(chan struct{}), done: make(chan struct{})}
+		t.heads[slot] = h
+		go func() {
+			select {
+			case <-h.wanted:
+			case turn <- struct{}{}:
+				defer func() { <-turn }()
+			}
+			t.ask(h, p, key, dir)
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			delete(t.heads, slot)
+			t.answered(p, dir, h)
+			close(h.done)
+		}()
 	}
-	h := &heading{asked: time.Now(), done: make(chan struct{})}
-	t.heads[slot] = h
-	go func() {
-		if turn != nil {
-			turn <- struct{}{}
-			defer func() { <-turn }()
+	if turn == nil {
+		select {
+		case <-h.wanted:
+		default:
+			close(h.wanted)
 		}
-		ctx := context.Background() // it ends by the client's own limits
-		if dir {
-			h.o, h.err = t.headMarker(ctx, p, key)
-		} else {
-			h.o, h.err = t.bucket.Head(ctx, key)
-		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.heads, slot)
-		t.answered(p, dir, h)
-		close(h.done)
-	}()
+	}
 	return h
+}
+
+// ask sends a HEAD.
+func (t *Tree) ask(h *heading, p, key string, dir bool) {
+	ctx := context.Background() // it ends by the client's own limits
+	if dir {
+		h.o, h.err = t.headMarker(ctx, p, key)
+	} else {
+		h.o, h.err = t.bucket.Head(ctx, key)
+	}
 }
 
 // answered notes the answer to a HEAD. The caller holds t.mu.
