@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -46,7 +47,7 @@ func statStorm() workload {
 	return workload{
 		name: "storm", store: (*bench).writeStore, profiles: []string{"L1", "L2", "L1half"},
 		title: func(o options) string {
-			return fmt.Sprintf("stat of files never seen, each in a folder of its own, %d at once, while %s are copied (raw: HEAD)", stormWide, size(o.size))
+			return fmt.Sprintf("stat of files never seen, each in a folder of its own, %d at once, while %s are copied (raw: HEAD of the file beside LIST of the folder)", stormWide, size(o.size))
 		},
 		columns: columns,
 		prepare: func(t *trial) error {
@@ -79,8 +80,16 @@ func (t *trial) stormRaw() error {
 		},
 		func(ctx context.Context) error { return t.client.Download(ctx, solidKey(t.size), t.size, raw.Parallel) },
 		func(key string) error {
-			_, err := t.client.Size(t.ctx, key)
-			return err
+			var group errgroup.Group
+			group.Go(func() error {
+				_, err := t.client.Size(t.ctx, key)
+				return err
+			})
+			group.Go(func() error {
+				_, err := t.client.Keys(t.ctx, path.Dir(key)+"/", "/")
+				return err
+			})
+			return group.Wait()
 		})
 }
 
