@@ -41,6 +41,10 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 		e.kind = sizeKind(&e.object)
 	}
 	complete, heard := l.complete, l.heard
+	if n := t.nodes.at(p); ok && t.knows(n, e, heard) {
+		t.mu.Unlock()
+		return n, nil
+	}
 	t.mu.Unlock()
 	if !ok && !complete {
 		if e, heard, err = t.probe(ctx, p); err != nil {
@@ -79,6 +83,25 @@ func (t *Tree) probe(ctx context.Context, p string) (entry, time.Time, error) {
 		return entry{}, started, nil
 	}
 	return entry{kind: sizeKind(&o), object: o}, started, err
+}
+
+// knows tells whether a node knows already what is remembered of the version that a
+// listing names at its path, and notes when it did. The caller holds t.mu.
+func (t *Tree) knows(n *Node, e entry, heard time.Time) bool {
+	if !e.kept || n == nil || n.gone || !n.exact || n.kind != e.kind || n.file != nil && n.file.Dirty() {
+		return false
+	}
+	if o := &n.object; o.ETag != e.object.ETag || o.Size != e.object.Size || o.LastModified.Unix() != e.object.LastModified.Unix() {
+		return false
+	}
+	if c, own := t.changes.get(n.path); own && c.at.After(heard) || t.isDoomed(&e.object) {
+		return false
+	}
+	n.held = true
+	if heard.After(n.checked) {
+		n.checked = heard
+	}
+	return true
 }
 
 // found turns what a listing says of a path into its node.

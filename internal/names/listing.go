@@ -65,21 +65,7 @@ type entry struct {
 	object s3.Object // of a directory: its marker, when it is known
 	at     int       // index in listing.order
 	known  bool      // of a directory: somebody asked for its marker
-	kept   bool      // what the object carries is remembered on disk, and not here; see whole
-}
-
-// whole is an entry with what its object carries, if that is known. The caller does not
-// hold t.mu.
-func (t *Tree) whole(e entry) entry {
-	if !e.kept {
-		return e
-	}
-	one := []s3.Object{e.object}
-	t.opts.Attrs.Recall(one)
-	if e.object, e.kept = one[0], false; !e.object.HasProps { // forgotten meanwhile
-		e.kind = sizeKind(&e.object)
-	}
-	return e
+	kept   bool      // what the object carries is remembered on disk, and mostly not here; see whole
 }
 
 func newListing(dir string) *listing {
@@ -207,26 +193,38 @@ func (t *Tree) await(ctx context.Context, news <-chan struct{}) error {
 	}
 }
 
-// load fetches the next page of a listing.
+// load fetches the pages of a listing that somebody wants.
 func (t *Tree) load(l *listing) {
-	asked := time.Now()
-	page, err := t.bucket.List(context.Background(), t.dirKey(l.dir), "/", "", l.token, pageSize)
-	t.opts.Attrs.Recall(page.Objects)
-	page.Prefixes = t.living(context.Background(), page.Prefixes)
+	for next := t.fetch(t.dirKey(l.dir), "/", "", l.token); next != nil; {
+		next = t.take(l, <-next)
+	}
+}
+
+// take takes in a page, and returns the next one, which is asked for before that. nil:
+// nobody wants one.
+func (t *Tree) take(l *listing, p fetched) (next <-chan fetched) {
+	t.mu.Lock()
+	if p.err == nil && p.Next != "" && l.pages+1 < l.want {
+		next = t.fetch(t.dirKey(l.dir), "/", "", p.Next)
+	}
+	t.mu.Unlock()
+	t.opts.Attrs.Recall(p.Objects)
+	p.Prefixes = t.living(context.Background(), p.Prefixes)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l.loading = false
-	if l.err = err; err == nil {
-		l.heard = asked
+	if l.err = p.err; p.err == nil {
+		l.heard = p.asked
 		if l.pages++; l.pages == 1 {
-			l.started = asked
+			l.started = p.asked
 		}
-		t.addPage(l, page, asked)
-		l.token, l.complete = page.Next, page.Next == ""
+		t.addPage(l, p.Page, p.asked)
+		l.token, l.complete = p.Next, p.Next == ""
 		t.missing(l)
 	}
+	l.loading = next != nil
 	l.tell()
 	t.demand(l, 0)
+	return next
 }
 
 // addPage takes one page of a listing, in the order of the keys. The caller holds t.mu.
@@ -272,11 +270,10 @@ func (t *Tree) addObject(l *listing, rest string, o s3.Object, asked time.Time) 
 		o, kept = *c.object, false
 	}
 	t.compare(t.nodes.at(join(l.dir, name)), o.ETag)
-	e := entry{kind: sizeKind(&o), object: o, kept: kept}
-	if kept { // a directory may have very many
-		e.object.Props, e.object.HasProps = s3.Properties{}, false
+	l.put(name, entry{kind: sizeKind(&o), object: o, kept: kept})
+	if kept {
+		t.noteFull(l, name)
 	}
-	l.put(name, e)
 }
 
 // tidy drops listings that nobody believes any more, and the oldest when there are too

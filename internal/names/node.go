@@ -227,6 +227,7 @@ func (n *Node) makeExact(ctx context.Context) error {
 		n.file != nil && n.file.Dirty() || n == t.root && n.exact
 	p, kind := n.path, n.kind
 	e, at, listed := t.listedEntry(p)
+	known = known || listed && t.nodes.at(p) == n && t.knows(n, e, at)
 	t.mu.Unlock()
 	if known || listed && n.learnListed(t.whole(e), at) {
 		return nil

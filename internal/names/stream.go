@@ -139,12 +139,17 @@ func (s *Stream) Lookup(ctx context.Context, name string) (*Node, error) {
 	t.mu.Lock()
 	e, ok := s.list.entries[name]
 	heard := s.list.heard
-	here := ok && s.list.err == nil && time.Since(heard) < t.opts.TTL && !t.unpublished(join(s.dir, name))
+	p := join(s.dir, name)
+	here := ok && s.list.err == nil && time.Since(heard) < t.opts.TTL && !t.unpublished(p)
+	if n := t.nodes.at(p); here && t.knows(n, e, heard) {
+		t.mu.Unlock()
+		return n, nil
+	}
 	t.mu.Unlock()
 	if !here {
 		return t.lookup(ctx, s.dir, name)
 	}
-	return t.found(ctx, join(s.dir, name), t.whole(e), true, heard)
+	return t.found(ctx, p, t.whole(e), true, heard)
 }
 
 // Seek goes to an offset that an Entry of this stream had, or to 0.

@@ -53,6 +53,7 @@ type Tree struct {
 	inos    map[uint64]*Node
 	dirs    map[string]*listing
 	walks   map[string]*walk                // by their tops
+	full    []fullEntry                     // in the order in which they were listed
 	changes byDir[change]                   // our own recent changes
 	doomed  map[string][]transfer.ObjectRef // objects that are still to be deleted, by key
 	heads   map[string]*heading             // by path; of markers with a slash behind

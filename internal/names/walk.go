@@ -1,7 +1,6 @@
 package names
 
 import (
-	"context"
 	"strings"
 	"time"
 
@@ -139,31 +138,39 @@ func (t *Tree) readOn(l *listing) {
 	}
 }
 
+// loadWalk fetches the pages of a walk that somebody wants.
 func (t *Tree) loadWalk(w *walk) {
-	after := w.after
-	if w.token != "" {
-		after = ""
+	for next := t.fetch(w.prefix, "", w.after, w.token); next != nil; {
+		next = t.takeWalked(w, <-next)
 	}
-	asked := time.Now()
-	page, err := t.bucket.List(context.Background(), w.prefix, "", after, w.token, pageSize)
-	t.opts.Attrs.Recall(page.Objects)
+}
+
+// takeWalked takes in a page, and returns the next one, which is asked for before that.
+// nil: nobody wants one.
+func (t *Tree) takeWalked(w *walk, p fetched) (next <-chan fetched) {
+	t.mu.Lock()
+	if p.err == nil && p.Next != "" && w.pages+1 < w.want && !w.over {
+		next = t.fetch(w.prefix, "", "", p.Next)
+	}
+	t.mu.Unlock()
+	t.opts.Attrs.Recall(p.Objects)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w.loading = false
+	w.loading = next != nil
 	if w.over {
-		return
+		return nil
 	}
-	if err != nil { // each directory asks by itself, and hears why
+	if p.err != nil { // each directory asks by itself, and hears why
 		t.endWalk(w)
-		return
+		return nil
 	}
 	w.pages++
-	w.heard, w.token = asked, page.Next
+	w.heard, w.token = p.asked, p.Next
 	fed := map[*listing]bool{}
-	for _, o := range page.Objects {
-		t.addWalked(w, o, asked, fed)
+	for _, o := range p.Objects {
+		t.addWalked(w, o, p.asked, fed)
 	}
-	if page.Next == "" {
+	if p.Next == "" {
 		t.leave(w, 0)
 		t.passed(w, true)
 		t.endWalk(w)
@@ -175,6 +182,7 @@ func (t *Tree) loadWalk(w *walk) {
 		l.tell()
 	}
 	t.demandWalk(w, 0)
+	return next
 }
 
 // addWalked puts an object into the listing of its directory. The caller holds t.mu.
