@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"s3mount/cache"
@@ -17,6 +18,9 @@ type Reader struct {
 	fetcher *Fetcher
 	remote  *Remote
 	content cache.Content
+
+	reading atomic.Int32 // reads under way
+	ended   atomic.Int64 // when the last one ended, if there is none
 
 	mu struct {
 		sync.Mutex
@@ -71,16 +75,31 @@ func (r *Reader) Read(ctx context.Context, off int64, n int) (*Chunks, error) {
 		return nil, err
 	}
 	c := &Chunks{n: n, release: func() { f.admission.Release(weight) }}
-	err := r.claim(off, int64(n), c)
+	err := r.claim(off, int64(n), r.begin(), c)
 	if err == nil {
 		err = c.await(ctx, off)
 	}
+	r.end()
 	if err != nil {
 		c.Release()
 		return nil, err
 	}
 	f.stats.asked.Add(int64(n))
 	return c, nil
+}
+
+// begin counts a read, and tells for how long there was none.
+func (r *Reader) begin() (idle time.Duration) {
+	if ended := r.ended.Load(); r.reading.Add(1) == 1 && ended > 0 {
+		return max(time.Duration(time.Now().UnixNano()-ended), 0)
+	}
+	return 0
+}
+
+func (r *Reader) end() {
+	if r.reading.Add(-1) == 0 {
+		r.ended.Store(time.Now().UnixNano())
+	}
 }
 
 // await waits for the bytes of each block, and lists them.
@@ -101,8 +120,8 @@ func (c *Chunks) await(ctx context.Context, off int64) error {
 }
 
 // claim takes Refs on the blocks of a read for c, and starts what the plan wants
-// fetched. It does not wait.
-func (r *Reader) claim(off, n int64, c *Chunks) error {
+// fetched. It does not wait. There was no read before it for so long.
+func (r *Reader) claim(off, n int64, idle time.Duration, c *Chunks) error {
 	f := r.fetcher
 	ready := f.blocks.Ready(&r.content, off, n)
 	f.stats.reads.Add(1)
@@ -123,7 +142,7 @@ func (r *Reader) claim(off, n int64, c *Chunks) error {
 	r.wake()
 	now := time.Now()
 	d := r.mu.plan.Read(off, n, plan.Conditions{
-		Now: now.UnixNano(), Ready: ready,
+		Now: now.UnixNano(), Idle: int64(idle), Ready: ready,
 		MaxWindow: f.maxWindow(), RoundTrip: int64(f.link.RoundTrip()),
 		Rate: f.link.Rate(f.streams.Load() - int64(r.mu.streams)),
 	})

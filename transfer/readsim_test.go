@@ -101,6 +101,37 @@ func TestReadIsWithinFivePercentOfTheBest(t *testing.T) {
 	}
 }
 
+// TestReadInTurns reads eight places of a file in turns, after a stream of it. The best has
+// no pause at the beginning, where each place costs a round trip.
+func TestReadInTurns(t *testing.T) {
+	const places, each, turn = 8, 64 << 20, 1 << 20
+	for _, l := range []simLink{
+		{30 * time.Millisecond, 50e6, 312e6, 0},
+		{30 * time.Millisecond, 50e6, 100e6, 0},
+		{5 * time.Millisecond, 100e6, 500e6, 0},
+	} {
+		t.Run(l.String(), func(t *testing.T) {
+			readSim(t, l, 10<<30, func(t *testing.T, g *fetchRig) {
+				r := g.fetcher.NewReader(g.remote)
+				defer r.Close()
+				g.sequential(r, 0, 256<<20, 128<<10)
+				before, began := g.fetcher.Stats().Fetched, time.Now()
+				for at := int64(0); at < each; at += turn {
+					for i := range int64(places) {
+						g.sequential(r, 5<<30+i*(5<<30)/places+at, turn, 128<<10)
+					}
+				}
+				best := float64(places*each) / float64(l.shared) / time.Since(began).Seconds()
+				more := float64(g.fetcher.Stats().Fetched-before) / (places * each)
+				t.Logf("%.3f of the best possible, fetched %.3f of what was asked", best, more)
+				if best < 0.7 || more > 1.25 {
+					t.Error("want at least 0.7, and 1.25 at most")
+				}
+			})
+		})
+	}
+}
+
 // TestReadKnowsTheLinkAtTheSecondRead opens the window that fills the link at once, when
 // another file has taught the rate.
 func TestReadKnowsTheLinkAtTheSecondRead(t *testing.T) {

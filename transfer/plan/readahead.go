@@ -25,18 +25,25 @@ const (
 	second      = int64(1e9)
 	paceEpoch   = 100 * millisecond // the pace is measured over this long,
 	paceTime    = 500 * millisecond // and remembered for about this long
-	runway      = 400 * millisecond // what is kept ahead of a steady pace
-	leftFor     = 250 * millisecond // a stream without reads for this long was left
+	runway      = 400 * millisecond // what is kept ahead of a steady pace,
+	hiccup      = 200 * millisecond // and, at least, of one that the link sets
+	leftFor     = 250 * millisecond // a stream without reads for this long was left, if nobody
+	greedyLeft  = 1 * second        // time that is spent waiting says little
+	longestLeft = 10 * second       // came back to such a one: then it is twice that time
 	opening     = 100 * millisecond // of a known rate, and three round trips: what a window opens with
 )
 
 // Conditions is what a decision depends on besides the read itself.
 type Conditions struct {
 	Now       int64 // nanoseconds of any monotonic clock
+	Idle      int64 // nanoseconds before it in which no read of the file was under way
 	Ready     bool  // the bytes of the read are there already
 	MaxWindow int64 // bytes that one stream may have ahead
 	RoundTrip int64 // nanoseconds from request to first byte
-	Rate      int64 // bytes a second that the link has for one more stream; 0: not known
+	Rate      int64 // bytes a second that the link has for the file; 0: not known
+
+	greedy bool  // the reader takes what it gets, and asks for more at once
+	others int64 // streams beside this one
 }
 
 // Request is a range to fetch: from Off, a multiple of the block size, N bytes, which
@@ -66,77 +73,65 @@ type Readahead struct {
 	size, block int64
 	tail        int64
 
-	streams [MaxStreams]stream
-	started bool
-	short   int   // streams in a row that ended with their first range
-	last    int   // slot of the latest new stream
-	jump    int64 // offset of the latest new stream
-	delta   int64 // its distance from the one before
-	strides int   // times in a row that delta was the same
-	strided int64 // number of strides fetched ahead
-	pace    int64 // bytes a second of the latest stream but one that lived long enough; 0: none did
+	streams  [MaxStreams]stream
+	patience int64 // how long a stream may be without reads while others are read
+	started  bool
+	short    int   // streams in a row that ended with their first range
+	slot     int   // of the latest read
+	last     int   // slot of the latest new stream
+	jump     int64 // offset of the latest new stream
+	delta    int64 // its distance from the one before
+	strides  int   // times in a row that delta was the same
+	strided  int64 // number of strides fetched ahead
+	pace     int64 // bytes a second of the latest stream but one that lived long enough; 0: none did
+
+	latest  int64 // time of the latest read
+	refused int64 // time of the latest request that was not sent
+	spent   int64 // recent time,
+	unused  int64 // and how much of it nobody waited for a read
 }
 
 // NewReadahead follows the reads of an object of size bytes in blocks of block bytes.
 // With the first read of its head, its last tail bytes are fetched as well (0: not).
 func NewReadahead(size, block, tail int64) *Readahead {
-	return &Readahead{size: size, block: block, tail: tail}
+	return &Readahead{size: size, block: block, tail: tail, patience: leftFor}
 }
 
 // Read decides for a read of n bytes at off, which lie inside the object.
 func (r *Readahead) Read(off, n int64, c Conditions) Decision {
-	d := Decision{Left: r.leave(off, n, c.Now)}
+	r.observe(&c)
+	d := Decision{Left: r.leave(off, n, c)}
 	slot := r.find(off, off+n)
+	if slot < 0 {
+		slot = r.comeBack(off, c.Now)
+	}
 	if slot < 0 {
 		slot = r.create(off, n, c, &d)
 	} else {
-		s := &r.streams[slot]
-		if r.pace > 0 {
-			c.Rate = min(c.Rate, r.pace) // this file's reader takes no more
-		}
-		s.follow(off, off+n, r.block, c)
-		d.Bound = !c.Ready && s.width > openWindow
-		r.fetchWindow(s, slot, off, off+n, &d)
+		r.proceed(slot, off, off+n, c, &d)
 	}
-	d.Slot = slot
+	r.slot, d.Slot = slot, slot
 	d.From, d.To = r.streams[slot].window(r.block)
 	return d
 }
 
-// Idle gives up the streams without a read since the given time, and names their slots.
-func (r *Readahead) Idle(since int64) []int {
-	var left []int
-	for i := range r.streams {
-		if s := &r.streams[i]; s.reads > 0 && s.lastRead < since {
-			left = append(left, i)
-			*s = stream{}
-		}
+// proceed decides for a read of a stream that is known.
+func (r *Readahead) proceed(slot int, off, end int64, c Conditions, d *Decision) {
+	s := &r.streams[slot]
+	c.others = r.others(slot)
+	turns := slot != r.slot && s.width == 0 && s.continues(off, end, r.block)
+	if turns {
+		c.others = r.places(slot)
 	}
-	return left
-}
-
-// Streams is how many streams have an open window.
-func (r *Readahead) Streams() int {
-	n := 0
-	for i := range r.streams {
-		if r.streams[i].width > 0 {
-			n++
-		}
+	if r.pace > 0 {
+		c.Rate = min(c.Rate, r.pace) // this file's reader takes no more
 	}
-	return n
-}
-
-// Refused says that a request was not sent, for want of memory. The stream asks again
-// with its next read.
-func (r *Readahead) Refused(q Request) {
-	if q.Slot == Scatter {
-		return
-	}
-	s := &r.streams[q.Slot]
-	if s.dir < 0 {
-		s.edge = max(s.edge, q.Off+q.N)
-	} else {
-		s.edge = min(s.edge, q.Off)
+	c.Rate /= c.others + 1
+	s.follow(off, end, r.block, c)
+	d.Bound = !c.Ready && s.width > openWindow
+	r.fetchWindow(s, slot, off, end, d)
+	if turns {
+		r.openAll(c, d)
 	}
 }
 
@@ -145,7 +140,7 @@ func (r *Readahead) find(off, end int64) int {
 	best, nearest := -1, int64(0)
 	for i := range r.streams {
 		s := &r.streams[i]
-		if s.reads == 0 || !s.near(off, end) {
+		if s.reads == 0 || s.left || !s.near(off, end) {
 			continue
 		}
 		if d := s.distance(off, end); best < 0 || d < nearest {
@@ -153,22 +148,6 @@ func (r *Readahead) find(off, end int64) int {
 		}
 	}
 	return best
-}
-
-// leave gives up streams which were left for the one that is read now: a seek.
-func (r *Readahead) leave(off, n, now int64) []int {
-	var left []int
-	for i := range r.streams {
-		s := &r.streams[i]
-		if s.reads == 0 || s.width == 0 || s.near(off, off+n) {
-			continue
-		}
-		if now-s.lastRead > max(leftFor, 8*s.gap) {
-			left = append(left, i)
-			*s = stream{}
-		}
-	}
-	return left
 }
 
 // create starts a stream in a free slot, or in that of the longest unread.
@@ -248,48 +227,6 @@ func (r *Readahead) stride(off int64, prev stream, d *Decision) {
 		from = floor(from, r.block)
 		d.Fetch = append(d.Fetch, Request{Scatter, from, to - from})
 		r.strided = k
-	}
-}
-
-// fetchWindow requests what the read lacks and what fits into the window of its stream.
-func (r *Readahead) fetchWindow(s *stream, slot int, off, end int64, d *Decision) {
-	if s.dir < 0 {
-		r.fetchBackwards(s, slot, off, d)
-		return
-	}
-	if from := floor(off, r.block); from > s.edge {
-		s.edge = from // the reader skipped some
-	}
-	begin := s.edge
-	for s.edge < r.size {
-		step := stagger(s.step(), s.hi+s.width-begin, s.edge-begin)
-		if min(s.edge+step, r.size) > s.hi+s.width && s.edge >= end {
-			break
-		}
-		for step > max(minRequest, s.width/32) && r.size-s.edge < 12*step {
-			step /= 2 // so that the last requests end together
-		}
-		to := s.edge + step
-		if s.width == 0 {
-			to = end
-		}
-		to = min(ceil(to, r.block), r.size)
-		d.Fetch = append(d.Fetch, Request{slot, s.edge, to - s.edge})
-		s.edge = to
-	}
-}
-
-// fetchBackwards is fetchWindow for a reader that goes towards the start.
-func (r *Readahead) fetchBackwards(s *stream, slot int, off int64, d *Decision) {
-	begin := s.edge
-	for s.edge > 0 {
-		step := stagger(s.step(), s.width-s.lo+begin, begin-s.edge)
-		if s.edge <= off && max(s.edge-step, 0) < s.lo-s.width {
-			break
-		}
-		from := max(floor(s.edge-step, r.block), 0)
-		d.Fetch = append(d.Fetch, Request{slot, from, s.edge - from})
-		s.edge = from
 	}
 }
 

@@ -58,6 +58,7 @@ type replayer struct {
 	size  int64
 	asked int64           // bytes read
 	sent  int64           // bytes requested
+	ended int64           // when the last read had its bytes
 	there map[int64]int64 // block -> time when it has arrived
 	out   strings.Builder
 }
@@ -100,7 +101,12 @@ func (p *replayer) read(now, off, n int64, how string) {
 			ready = ready && ok && at <= now
 		}
 	}
-	d := p.r.Read(off, n, Conditions{Now: now, Ready: ready, MaxWindow: 96 * mib, RoundTrip: 30 * millisecond})
+	idle := max(now-p.ended, 0)
+	p.ended = max(p.ended, now)
+	if !ready {
+		p.ended = max(p.ended, now+30*millisecond)
+	}
+	d := p.r.Read(off, n, Conditions{Now: now, Idle: idle, Ready: ready, MaxWindow: 96 * mib, RoundTrip: 30 * millisecond})
 	p.asked += n
 	if len(d.Fetch) == 0 && len(d.Left) == 0 {
 		return

@@ -9,6 +9,7 @@ type stream struct {
 	firstEnd int64 // end of the exact first range
 	width    int64 // window: bytes requested ahead of the reader; 0 until it shows to be a stream
 	cautious bool  // the window opens behind the first range only
+	left     bool  // nobody read on: it has no window, and only its place is remembered
 
 	ups, downs int // reads in a row that raised hi, or lowered lo
 
@@ -37,6 +38,11 @@ func (s *stream) distance(off, end int64) int64 {
 		return abs(end - s.lo)
 	}
 	return abs(off - s.hi)
+}
+
+// continues tells whether a read goes on where the stream ended.
+func (s *stream) continues(off, end, block int64) bool {
+	return s.dir > 0 && end > s.hi && abs(off-s.hi) <= block
 }
 
 // follow moves the stream by one read, and sets its window.
@@ -118,6 +124,9 @@ func (s *stream) resize(off, moved int64, c Conditions) {
 		limit = max(s.pace, steady, slowWindow, 2*c.known())
 		// No faster than it reads, so that what it needs next is not crowded out.
 		width = max(width, min(steady, width+moved))
+		if c.greedy && c.others > 0 { // nothing gathers: more would only be under way at the same time
+			limit = max(int64(float64(s.pace)*float64(max(hiccup, 6*c.RoundTrip))/float64(second)), openWindow, 2*c.known())
+		}
 		if width > 2*steady && c.Now-s.stalled > second {
 			width = max(steady, openWindow)
 		}
@@ -132,25 +141,6 @@ func (c *Conditions) known() int64 {
 
 // opening is the window of a stream that shows to be one.
 func (c *Conditions) opening() int64 { return min(max(openWindow, c.known()), blindWindow) }
-
-// step is the size of one request.
-func (s *stream) step() int64 {
-	n := int64(minRequest)
-	for n < maxRequest && n*16 <= s.width {
-		n *= 2
-	}
-	return n
-}
-
-// stagger is the size of the next request of many that are sent at the same time: total
-// bytes, of which some have been sent. They share the line, so the first ones are smaller.
-// If all ended together, the line would be idle until the next ones are answered.
-func stagger(step, total, sent int64) int64 {
-	for few := 4 * step; total >= few && step > minRequest && step > max(total/16, sent/2); {
-		step /= 2
-	}
-	return step
-}
 
 // window is the range that is held for the stream.
 func (s *stream) window(block int64) (from, to int64) {
