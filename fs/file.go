@@ -2,7 +2,6 @@ package fs
 
 import (
 	"context"
-	"sync"
 	"syscall"
 	"time"
 
@@ -25,14 +24,14 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint3
 	defer c.end()
 	trunc := flags&syscall.O_TRUNC != 0
 	write := trunc || flags&syscall.O_ACCMODE != syscall.O_RDONLY
-	file, keep, err := n.names.Open(c, write, trunc)
+	file, err := n.names.Open(c, write, trunc)
 	if err != nil {
 		return nil, 0, n.fail(c, "open", err)
 	}
 	if trunc {
 		n.dropSetID(c, file)
 	}
-	h, reply := n.newHandle(file, write, flags, keep)
+	h, reply := n.newHandle(file, write, flags)
 	return h, reply, 0
 }
 
@@ -69,7 +68,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 		n.dropSetID(c, file)
 	}
 	inode := n.entry(c, child, out)
-	h, reply := inode.Operations().(*node).newHandle(file, true, flags, false)
+	h, reply := inode.Operations().(*node).newHandle(file, true, flags)
 	return inode, h, reply, 0
 }
 
@@ -78,18 +77,17 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 const syncFlags = syscall.O_SYNC | syscall.O_DSYNC
 
 // newHandle makes a handle and the flags of the reply that carries it.
-func (n *node) newHandle(file *transfer.File, write bool, flags uint32, keep bool) (*handle, uint32) {
-	h := &handle{
-		node: n, file: file, write: write, opened: time.Now(),
-		direct: flags&syscall.O_ACCMODE == syscall.O_WRONLY && flags&syncFlags == 0 || flags&directFlag != 0,
-	}
+func (n *node) newHandle(file *transfer.File, write bool, flags uint32) (*handle, uint32) {
+	writeOnly := flags&syscall.O_ACCMODE == syscall.O_WRONLY
+	h := &handle{node: n, file: file, write: write, opened: time.Now()}
+	h.direct = writeOnly && flags&syncFlags == 0 || flags&directFlag != 0
+	h.paged = !h.direct || !writeOnly
 	n.fs.track(h)
-	keep = n.pages.open(h, keep)
 	var reply uint32
 	if h.direct {
 		reply |= fuse.FOPEN_DIRECT_IO
 	}
-	if keep {
+	if n.pages.open(h, n.forgetPages) {
 		reply |= fuse.FOPEN_KEEP_CACHE
 	}
 	if !write {
@@ -125,62 +123,4 @@ const maxCopy = 1<<32 - 4096
 // Ioctl knows no command. ENOTTY is what cp and chattr expect then.
 func (n *node) Ioctl(context.Context, gofuse.FileHandle, uint32, uint64, []byte, []byte) (int32, syscall.Errno) {
 	return 0, syscall.ENOTTY
-}
-
-// pages says what the kernel's page cache may hold of a file.
-//
-// Descriptors opened for writing only go past the page cache (three times the
-// speed), all others through it. So that nobody reads old pages: while a
-// writer exists the first cached open drops what is cached, after a direct write
-// the pages of other descriptors are dropped, and the first cached open after
-// direct writes drops what was left.
-type pages struct {
-	mu struct {
-		sync.Mutex
-		writers int  // open for writing
-		cached  int  // open and reading or writing through the page cache
-		stale   bool // direct writes came since pages were last dropped
-	}
-}
-
-// open counts a handle, and reports whether the kernel may keep its pages.
-func (p *pages) open(h *handle, keep bool) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	// Who has it open through the page cache shares the pages. They stay: where each open
-	// drops them, two processes that write a database of sqlite in WAL mode damage it, one
-	// time in ten.
-	shared := p.mu.cached > 0
-	keep = (shared || keep && p.mu.writers == 0 && !h.write) && !p.mu.stale
-	if h.write {
-		p.mu.writers++
-	}
-	if h.direct {
-		return false
-	}
-	p.mu.cached++
-	if p.mu.writers == 0 {
-		p.mu.stale = false
-	}
-	return keep
-}
-
-func (p *pages) close(h *handle) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if h.write {
-		p.mu.writers--
-	}
-	if !h.direct {
-		p.mu.cached--
-	}
-}
-
-// wrote notes a direct write, and reports whether somebody may have cached
-// the range meanwhile.
-func (p *pages) wrote() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mu.stale = true
-	return p.mu.cached > 0
 }

@@ -19,6 +19,7 @@ type handle struct {
 	file   *transfer.File
 	write  bool // may write, counts as a writer
 	direct bool // goes past the page cache
+	paged  bool // goes through the page cache, or can be mapped
 	opened time.Time
 }
 
@@ -54,7 +55,7 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 	defer c.end()
 	n, err := h.file.WriteAt(c, data, off)
 	if n > 0 {
-		if h.wrote(c, off, int64(n)); h.direct { // else the kernel did it
+		if h.node.pages.wrote(c, h, off, int64(n)); h.direct { // else the kernel did it
 			h.node.dropSetID(c, h.file)
 		}
 		return uint32(n), 0
@@ -63,22 +64,6 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 		return 0, h.node.fail(c, "write", err, "off", off, "len", len(data))
 	}
 	return 0, 0
-}
-
-// wrote drops the pages that a direct write has outdated. No lock is held:
-// the kernel waits here for reads of the same pages. A write by a mapping may
-// come through any handle, also a direct one; it is what the page holds, and
-// the kernel would wait here for that very write.
-func (h *handle) wrote(c *call, off, n int64) {
-	if _, writeback := h.node.fs.writebacks.Load(c.cancelled()); writeback || !h.direct {
-		return
-	}
-	if !h.node.pages.wrote() {
-		return
-	}
-	if errno := h.node.NotifyContent(off, n); errno != 0 && errno != syscall.ENOENT {
-		h.node.fs.log.Warn("cached pages could not be dropped", "ino", h.node.names.Ino(), "off", off, "errno", errno.Error())
-	}
 }
 
 // Flush makes durable what was written; it is each close(2), so it comes once

@@ -74,7 +74,7 @@ func (s *session) Refresh(path string) (names int) {
 // damaged has the kernel forget the pages of an object that was not read right.
 func (s *session) damaged(key string) {
 	if server := s.server.Load(); server != nil {
-		server.Invalidate(s.tree.Path(key))
+		server.Damaged(s.tree.Path(key))
 	}
 }
 

@@ -82,7 +82,7 @@ func (g *treeRig) firstByte(dir *Node, name string) {
 		g.t.Error(err)
 		return
 	}
-	f, _, err := n.Open(g.ctx, false, false)
+	f, err := n.Open(g.ctx, false, false)
 	if err != nil {
 		g.t.Error(err)
 		return

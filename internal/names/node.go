@@ -53,7 +53,6 @@ type Node struct {
 	meta    transfer.Meta
 	target  string // of a link
 	checked time.Time
-	opened  string // version that the kernel's page cache may hold
 }
 
 // Kind of the node.

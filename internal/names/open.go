@@ -51,39 +51,33 @@ func (n *Node) use(ctx context.Context, exact bool) (*transfer.File, error) {
 	return n.file, nil
 }
 
-// Open opens a file. keepCache tells that the kernel's pages are of this version.
-func (n *Node) Open(ctx context.Context, write, trunc bool) (f *transfer.File, keepCache bool, err error) {
+// Open opens a file. It is the same File as long as the bytes are those of one version,
+// or were written here.
+func (n *Node) Open(ctx context.Context, write, trunc bool) (*transfer.File, error) {
 	t := n.tree
 	if write && t.opts.ReadOnly {
-		return nil, false, ErrReadOnly
+		return nil, ErrReadOnly
 	}
 	if err := n.revalidate(ctx); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if f, err = n.use(ctx, write); err != nil {
-		return nil, false, err
+	f, err := n.use(ctx, write)
+	if err != nil {
+		return nil, err
 	}
 	if err := n.archived(); err != nil && !trunc {
-		return nil, false, err
+		return nil, err
 	}
 	if err := f.OpenHandle(write); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if trunc {
 		if err := f.Clear(ctx); err != nil {
 			f.CloseHandle(write)
-			return nil, false, err
+			return nil, err
 		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	version := n.object.ETag
-	if f.Dirty() {
-		version = ""
-	}
-	keepCache = version != "" && version == n.opened
-	n.opened = version
-	return f, keepCache, nil
+	return f, nil
 }
 
 // archived tells that the bytes are in an archive class.

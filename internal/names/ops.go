@@ -48,7 +48,7 @@ func (t *Tree) Create(ctx context.Context, dir *Node, name string, mode, uid, gi
 		if n.kind == KindDir {
 			return nil, nil, ErrIsDir
 		}
-		f, _, err := n.Open(ctx, true, false)
+		f, err := n.Open(ctx, true, false)
 		return n, f, err
 	}
 	if !errors.Is(err, ErrNotExist) {

@@ -200,7 +200,7 @@ func (t *Tree) published(f *transfer.File, o s3.Object, gone []transfer.ObjectRe
 		}
 	}
 	if n := t.nodes.at(p); n != nil && n.file == f {
-		n.object, n.exact, n.checked, n.opened = o, true, time.Now(), ""
+		n.object, n.exact, n.checked = o, true, time.Now()
 		n.meta = f.Meta()
 	}
 }

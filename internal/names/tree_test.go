@@ -163,7 +163,7 @@ func (g *treeRig) read(f *transfer.File) string {
 // wantFile checks what the path reads as.
 func (g *treeRig) wantFile(path, want string) {
 	g.t.Helper()
-	f, _, err := g.at(path).Open(g.ctx, false, false)
+	f, err := g.at(path).Open(g.ctx, false, false)
 	if err != nil {
 		g.t.Fatalf("open %q: %v", path, err)
 	}
@@ -240,7 +240,7 @@ func TestDeletedIsNotSeen(t *testing.T) {
 		g.server.PutObject("a", []byte("a"), nil)
 		g.server.PutObject("b", []byte("b"), nil)
 		n := g.at("a")
-		f, _, err := n.Open(g.ctx, false, false)
+		f, err := n.Open(g.ctx, false, false)
 		g.ok(err)
 		g.ok(g.unlink("a"))
 		for range 3 { // the object stays until the last close
@@ -306,7 +306,7 @@ func TestKeysThatAreNoNames(t *testing.T) {
 		for path, want := range map[string]string{"a/%/b": "a//b", "d/%2E": "d/.", "x%file": "x", "x/y": "x/y", "%25": "%", "100%": "100%", shown: long} {
 			g.wantFile(path, want)
 		}
-		f, _, err := g.at("x%file").Open(g.ctx, true, true)
+		f, err := g.at("x%file").Open(g.ctx, true, true)
 		g.ok(err)
 		if _, err := f.WriteAt(g.ctx, []byte("changed"), 0); err != nil {
 			t.Fatal(err)
@@ -370,7 +370,7 @@ func TestRenameDir(t *testing.T) {
 			g.server.PutObject(key, []byte(strings.TrimSuffix(key, "/")[:1]+key), nil)
 		}
 		a := g.at("d/a")
-		f, _, err := a.Open(g.ctx, false, false)
+		f, err := a.Open(g.ctx, false, false)
 		g.ok(err)
 		g.write("d/new", "unpublished")
 		if err := g.rename("d", "d/sub/x"); !errors.Is(err, ErrInvalid) {
@@ -507,7 +507,7 @@ func TestChangedByAnotherClient(t *testing.T) {
 	treeSim(t, "", func(t *testing.T, g *treeRig) {
 		g.server.PutObject("k", []byte("one"), nil)
 		n := g.at("k")
-		f, _, err := n.Open(g.ctx, false, false)
+		f, err := n.Open(g.ctx, false, false)
 		g.ok(err)
 		if got := g.read(f); got != "one" {
 			t.Fatalf("reads %q", got)
@@ -570,7 +570,7 @@ func TestReadOnly(t *testing.T) {
 		_, _, create := g.tree.Create(g.ctx, g.tree.Root(), "x", 0, 0, 0, false)
 		_, mkdir := g.tree.Mkdir(g.ctx, g.tree.Root(), "x", 0, 0, 0)
 		_, setattr := n.SetAttr(g.ctx, Change{Mode: &mode})
-		_, _, open := n.Open(g.ctx, true, false)
+		_, open := n.Open(g.ctx, true, false)
 		for name, err := range map[string]error{
 			"create": create, "mkdir": mkdir, "setattr": setattr, "open": open, "unlink": g.unlink("k"), "rename": g.rename("k", "x"),
 			"rmdir": g.tree.Rmdir(g.ctx, g.tree.Root(), "k"), "setxattr": n.SetXattr(g.ctx, "user.a", nil, 0),
