@@ -18,7 +18,7 @@ RCLONE      := v1.75.1
 TIMEOUT  ?= 14m
 FUZZTIME ?= 30s
 
-TEST_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync setfattr:attr python3:python3 unshare:util-linux diff:diffutils
+TEST_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync setfattr:attr python3:python3 unshare:util-linux diff:diffutils sqlite3:sqlite3
 DEMO_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync
 LONG_PACKAGES := systemd-analyze:systemd smbd:samba smbd:samba-vfs-modules smbclient:smbclient smbtorture:samba-testsuite
 BENCH_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync s3fs:s3fs
