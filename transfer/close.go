@@ -50,6 +50,7 @@ func (f *File) Flush(ctx context.Context) error {
 	if !dirty {
 		return nil
 	}
+	f.eng.sender.noteClose()
 	if f.eng.opts.CloseInBucket {
 		return f.Sync(ctx)
 	}

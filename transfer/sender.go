@@ -15,6 +15,12 @@ const (
 	// how many that the server answers by copying.
 	smallAtOnce = 64
 	copyAtOnce  = 16
+	// While files are being closed one after the other, each less than closePause after the
+	// one before, at least smallBeside small requests are in flight, and one more for each
+	// smallQueue that wait: who copies a folder waits for closes, and nobody for the requests.
+	closePause  = 100 * time.Millisecond
+	smallBeside = 8
+	smallQueue  = 16
 )
 
 // kind is what a request costs: time on the link, a wait for the answer, or work of
@@ -46,7 +52,15 @@ type sender struct {
 	mu     sync.Mutex
 	window plan.Window
 	lanes  [kinds]lane
+	closed time.Time // of a file, the latest
 	wg     sync.WaitGroup
+}
+
+// noteClose says that a file was closed.
+func (s *sender) noteClose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = time.Now()
 }
 
 // lane is a line of requests of one kind.
@@ -85,6 +99,8 @@ func (s *sender) do(k kind, size int64, run sendFunc) {
 
 func (s *sender) width(k kind) int {
 	switch {
+	case k == small && time.Since(s.closed) < closePause:
+		return min(smallBeside+len(s.lanes[small].jobs)/smallQueue, smallAtOnce)
 	case k == small:
 		return smallAtOnce
 	case k == copied:

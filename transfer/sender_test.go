@@ -2,8 +2,10 @@ package transfer
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // TestSenderLeavesWaitersAside: a request that has sent all and waits for its answer
@@ -50,4 +52,38 @@ func TestSenderSentTooLate(t *testing.T) {
 	if l := s.lanes[bulk]; l.active != 0 || l.waiting != 0 {
 		t.Errorf("%d active, %d waiting", l.active, l.waiting)
 	}
+}
+
+// TestSenderMakesWayForCloses: few small requests are sent while somebody closes one file after
+// the other, more the more of them wait, and all that there is room for afterwards.
+func TestSenderMakesWayForCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sender{}
+		var begun atomic.Int64
+		answer := make(chan struct{})
+		submit := func(n int) int64 {
+			for range n {
+				s.submit(small, 100<<10, func(func()) bool {
+					begun.Add(1)
+					<-answer
+					return true
+				})
+			}
+			synctest.Wait()
+			return begun.Load()
+		}
+		s.noteClose()
+		if n := submit(smallBeside + 1); n != smallBeside {
+			t.Errorf("%d requests while files are closed, want %d", n, smallBeside)
+		}
+		if n := submit(20 * smallQueue); n < smallBeside+10 || n >= smallAtOnce {
+			t.Errorf("%d requests when many wait, want more", n)
+		}
+		time.Sleep(closePause)
+		if n := submit(1); n != smallAtOnce {
+			t.Errorf("%d requests when no file was closed for a while, want %d", n, smallAtOnce)
+		}
+		close(answer)
+		s.wg.Wait()
+	})
 }
