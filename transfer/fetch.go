@@ -254,6 +254,9 @@ func (f *Fetcher) sweep() {
 		case <-tick.C:
 			f.dropIdle(fetchIdle)
 			f.opts.Arena.Trim()
+			if f.opts.Budget.Waiting() { // what held the memory may be idle by now
+				f.relieve()
+			}
 		case <-f.pressure:
 			f.relieve()
 		}
@@ -261,7 +264,8 @@ func (f *Fetcher) sweep() {
 }
 
 // relieve gives windows back, those longest unread first, until nobody waits for memory.
-// A cancelled request takes a moment to give its memory back.
+// A cancelled request takes a moment to give its memory back, and what was consumed has
+// to be taken from the memory tier again.
 func (f *Fetcher) relieve() {
 	for _, age := range []time.Duration{time.Second, 100 * time.Millisecond, 0} {
 		f.dropIdle(age)
@@ -269,6 +273,8 @@ func (f *Fetcher) relieve() {
 		case <-f.ctx.Done():
 			return
 		case <-time.After(10 * time.Millisecond):
+		}
+		for f.opts.Budget.Waiting() && f.blocks.Reclaim(mem.BlockSize) > 0 {
 		}
 		if !f.opts.Budget.Waiting() {
 			return

@@ -51,6 +51,10 @@ func (g *fetchRig) close() {
 	if s.Live != 0 || s.Refs != 0 || s.Flights != 0 {
 		g.t.Errorf("left behind: %+v", s)
 	}
+	f := g.fetcher
+	if slots := len(f.demand) + len(f.ahead) + len(f.loads); slots != 0 || f.streams.Load() != 0 || !f.admission.TryAcquire(f.admitMax) {
+		g.t.Errorf("left behind: %d slots, %d streams, or reads that were admitted", slots, f.streams.Load())
+	}
 	if g.budget.Used() != 0 || g.arena.InUse() != 0 {
 		g.t.Errorf("left behind: %d bytes leased, %d of the arena", g.budget.Used(), g.arena.InUse())
 	} else {

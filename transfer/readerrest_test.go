@@ -1,12 +1,17 @@
 package transfer
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
+	"s3mount/internal/mem"
 	"s3mount/internal/s3"
+	"s3mount/internal/s3/s3test"
 )
 
 // TestReadersAtRestTakeLittleMemory opens many large files and reads a little of each, as who
@@ -48,4 +53,48 @@ func heapInUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// TestReadGetsTheMemoryOfWhatWasRead has all memory in windows that were read, and in requests
+// that are not answered. The memory tier takes the windows over: who waits gets it from there.
+func TestReadGetsTheMemoryOfWhatWasRead(t *testing.T) {
+	const silent = 600 << 20 // from here on nobody answers
+	fetchSim(t, 1<<30, 16<<20, func(t *testing.T, g *fetchRig) {
+		g.fetcher.Close()
+		g.budget = mem.New(16 << 20)
+		g.fetcher = NewFetcher(FetchOptions{
+			Bucket: s3test.Bucket(t, g.server), Budget: g.budget, Arena: g.arena, Memory: 8 << 20,
+		})
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if off, _ := fetchTestRange(r.Header); off >= silent {
+				return &s3test.Fault{NoAnswer: true}
+			}
+			return nil
+		})
+		r := g.fetcher.NewReader(g.remote)
+		defer r.Close()
+		for i := range int64(8) {
+			g.check(r, i*i*(8<<20), 1<<20)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		for i := range int64(3) {
+			waiting.Go(func() {
+				if _, err := r.Read(ctx, silent+i*i*(50<<20), 1<<20); err == nil {
+					t.Error("an answer that never came")
+				}
+			})
+		}
+		time.Sleep(300 * time.Millisecond) // the windows are not given back at once
+		if free := g.budget.Max(mem.Demand) - g.budget.Used(); free >= 1<<20 {
+			t.Fatalf("%d bytes are free: nothing is tried", free)
+		}
+		began := time.Now()
+		g.check(r, 500<<20, 1<<20)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+		cancel()
+		waiting.Wait()
+	})
 }
