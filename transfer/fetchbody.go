@@ -51,7 +51,7 @@ func (f *Fetcher) pull(ctx context.Context, r *Remote, to fetchTarget, wanted fu
 			return nil
 		}
 		o := r.Object()
-		got, err := f.request(ctx, &rangeAsk{o, off, n, wanted, stalls, &r.check}, to)
+		got, err := f.request(ctx, &rangeAsk{o, off, n, wanted, stalls, r}, to)
 		if err == nil {
 			continue // a short body: the next request tells
 		}
@@ -95,7 +95,7 @@ type rangeAsk struct {
 	off, n int64
 	wanted func() time.Time // when somebody began to wait for it; zero: nobody
 	stalls int              // requests before it that brought nothing
-	check  *contentCheck
+	remote *Remote
 }
 
 // request sends a GET and moves its body into the target. It returns how many bytes came.

@@ -68,6 +68,16 @@ func (r *Remote) Relocate(o s3.Object) {
 	r.mu.archived = o.Archived
 }
 
+// learn notes the ID of the version that an answer about o was of: by that it can be read on
+// when the object is replaced. A listing does not tell it.
+func (r *Remote) learn(o s3.Object, versionID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := &r.mu.object; now.VersionID == "" && now.Key == o.Key && now.ETag == o.ETag && o.ETag != "" {
+		now.VersionID = versionID
+	}
+}
+
 // moved tells whether the object is no longer at o.
 func (r *Remote) moved(o s3.Object) bool {
 	now := r.Object()
