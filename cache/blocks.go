@@ -295,7 +295,6 @@ func (b *Blocks) Discard(c *Content) {
 	for i := range c.Blocks() {
 		b.memory.drop(blockID{c.ID, i})
 	}
-	b.disk.Shed(1 << 62)
 	b.disk.Evict(disk.ID(c.ID), c.Blocks())
 }
 

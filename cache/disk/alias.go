@@ -16,8 +16,8 @@ const (
 	//	16 16  the ID under which its blocks are kept
 	//	32  8  xxh3 of the 32 bytes before, seeded with the salt of the index
 	aliasSize = 40
-	// aliasMost is how many there may be. Then all are forgotten: their blocks are
-	// fetched again.
+	// aliasMost is how many there may be; fewer than slots in any case. Then all are
+	// forgotten: their blocks are fetched again.
 	aliasMost = 100_000
 )
 
@@ -45,14 +45,19 @@ func (t *Tier) Alias(id, other ID) {
 	a := &t.aliases
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.ids) >= aliasMost {
+	if a.size >= int64(t.aliasMost())*aliasSize { // the file may name one twice
 		clear(a.ids)
-		a.size = 0
-		if a.file != nil && a.file.Truncate(0) != nil {
-			a.file = nil
-		}
+		a.empty()
 	}
 	a.ids[id] = other
+	a.write(id, other, salt)
+}
+
+// aliasMost is how many aliases the limit in bytes has room for.
+func (t *Tier) aliasMost() int { return min(aliasMost, int(t.slots)) }
+
+// write adds a record to the file. The lock is held.
+func (a *aliases) write(id, other ID, salt uint64) {
 	if a.file == nil {
 		return
 	}
@@ -63,6 +68,23 @@ func (t *Tier) Alias(id, other ID) {
 	if _, err := a.file.WriteAt(p, a.size); err == nil {
 		a.size += aliasSize
 	}
+}
+
+// empty cuts the file. The lock is held.
+func (a *aliases) empty() {
+	a.size = 0
+	if a.file != nil && a.file.Truncate(0) != nil {
+		a.file.Close() // nothing depends on it
+		a.file = nil
+	}
+}
+
+// forget drops all of them: the records of before have another salt.
+func (a *aliases) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.ids)
+	a.empty()
 }
 
 // real is the ID under which the blocks of id are kept.
@@ -82,7 +104,7 @@ func (t *Tier) loadAliases() {
 	a.ids = map[ID]ID{}
 	name := filepath.Join(t.dir, "aliases")
 	all, _ := os.ReadFile(name)
-	for ; len(all) >= aliasSize && len(a.ids) < aliasMost; all = all[aliasSize:] {
+	for ; len(all) >= aliasSize && len(a.ids) < t.aliasMost(); all = all[aliasSize:] {
 		if binary.LittleEndian.Uint64(all[32:]) != xxh3.HashSeed(all[:32], t.mu.header.salt) {
 			break
 		}

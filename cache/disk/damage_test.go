@@ -104,3 +104,47 @@ func mixed(now, old []byte, at int) []byte {
 	}
 	return out
 }
+
+// TestDamageWhileOpen changes and cuts the files of a tier that is in use, as a bad disk or a
+// careless clean-up does: what is read is right or missing, and the tier goes on.
+func TestDamageWhileOpen(t *testing.T) {
+	dir := t.TempDir()
+	d := openTest(t, dir, testLimit)
+	rng := rand.New(rand.NewPCG(7, 8))
+	for round := range 20 {
+		put(t, d, 1, seq(40)...)
+		if n := readable(t, d, 1, 40); n != 40 {
+			t.Fatalf("round %d: %d of 40 blocks", round, n)
+		}
+		name, least := "data", int64(0)
+		if round%2 == 1 {
+			name, least = "index", headerSize
+		}
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := least + rng.Int64N(info.Size()-least)
+		if round%4 < 2 {
+			err = f.Truncate(at)
+		} else {
+			_, err = f.WriteAt([]byte{1, 2, 3, 4, 5, 6, 7, 8}, at)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		readable(t, d, 1, 40)
+	}
+	if d.Stats().Damaged == 0 {
+		t.Error("nothing was damaged")
+	}
+	closeTest(t, d)
+	d = openTest(t, dir, testLimit)
+	readable(t, d, 1, 40)
+	closeTest(t, d)
+}

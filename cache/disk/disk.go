@@ -49,7 +49,7 @@ const awaitLimit = 2 * time.Second
 type Options struct {
 	Dir      string
 	Identity string // whose blocks these are; those of another are discarded
-	Limit    int64  // bytes on disk, index included
+	Limit    int64  // bytes on disk, all files together
 	Queue    int    // blocks that may wait to be written; 0: 64
 	Log      *slog.Logger
 }
@@ -119,7 +119,7 @@ func Open(o Options) (*Tier, error) {
 	}
 	t := &Tier{
 		dir: o.Dir, log: o.Log, queue: o.Queue,
-		slots:  uint32(min((o.Limit-headerSize)/(mem.BlockSize+recordSize), int64(none)-1)),
+		slots:  uint32(min((o.Limit-headerSize)/(mem.BlockSize+recordSize+aliasSize), int64(none)-1)),
 		loaded: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	t.mu.stats.Limit = o.Limit

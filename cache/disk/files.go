@@ -72,12 +72,21 @@ func (t *Tier) recognise(identity [32]byte) error {
 		shorten(t.data, int64(t.slots)*mem.BlockSize))
 }
 
+// shorten cuts a file to a size, and what is reserved behind its end.
 func shorten(f *os.File, size int64) error {
 	info, err := f.Stat()
-	if err != nil || info.Size() <= size {
+	if err != nil || info.Size() <= size && occupied(info) <= size {
 		return err
 	}
-	return f.Truncate(size)
+	return f.Truncate(min(size, info.Size()))
+}
+
+// occupied is the bytes that a file takes on disk; 0 where that is not known.
+func occupied(info os.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return 0
 }
 
 // reset empties the files. Records of before do not count, whatever becomes of them:

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -50,8 +51,8 @@ func (t *Tier) makeRoom(off, n int64) error {
 	return err
 }
 
-// Evict forgets the first n blocks of a content, also on disk, and returns how many
-// were there.
+// Evict forgets the first n blocks of a content, also on disk and on their way there, and
+// returns how many were on disk.
 func (t *Tier) Evict(id ID, n int64) (blocks int64) {
 	if t == nil {
 		return 0
@@ -61,7 +62,15 @@ func (t *Tier) Evict(id ID, n int64) (blocks int64) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	var slots []uint32
+	var queued []item
 	t.mu.Lock()
+	t.mu.queue = slices.DeleteFunc(t.mu.queue, func(it item) bool {
+		gone := it.id == id && it.index < n
+		if gone {
+			queued = append(queued, it)
+		}
+		return gone
+	})
 	for i := range n {
 		if slot, ok := t.find(id, i); ok {
 			t.mu.x.drop(slot)
@@ -72,6 +81,9 @@ func (t *Tier) Evict(id ID, n int64) (blocks int64) {
 		t.mu.x.sweep()
 	}
 	t.mu.Unlock()
+	for _, it := range queued {
+		it.release()
+	}
 	for _, slot := range slots {
 		// What stays after an error are the right bytes of that content.
 		_, _ = t.index.WriteAt(make([]byte, recordSize), headerSize+int64(slot)*recordSize)
@@ -95,6 +107,7 @@ func (t *Tier) Clear() error {
 	identity := t.mu.header.identity
 	t.mu.Unlock()
 	h, err := t.reset(identity)
+	t.aliases.forget()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mu.header = h

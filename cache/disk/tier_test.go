@@ -143,7 +143,7 @@ func TestLimit(t *testing.T) {
 
 func onDisk(t *testing.T, dir string) (n int64) {
 	t.Helper()
-	for _, name := range []string{"data", "index"} {
+	for _, name := range []string{"data", "index", "aliases"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
