@@ -87,6 +87,9 @@ func (g *fetchRig) gets() []fetchGet {
 		if r.Op != "GetObject" {
 			continue // a HEAD for the checksum
 		}
+		if r.Header.Get("If-Match") != g.object.ETag {
+			g.t.Errorf("asked for %q of whatever version there is", r.Range)
+		}
 		off, n := fetchTestRange(r.Header)
 		if off < 0 || n <= 0 || off+n > g.object.Size {
 			g.t.Errorf("asked for %q of %d bytes", r.Range, g.object.Size)
