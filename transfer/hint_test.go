@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 
 	"s3mount/internal/s3/s3test"
-	"s3mount/transfer/plan"
 )
 
 // A program that announces a large file gets large parts; what it announces once bytes
@@ -25,7 +24,7 @@ func TestAnnouncedSizeMakesThePartsFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
-				g.engine.layout = plan.Layout{}
+				g.grow()
 				data := writePattern(1, size)
 				f := g.create("k")
 				if c.late {
@@ -52,7 +51,7 @@ func TestAnnouncedSizeMakesThePartsFit(t *testing.T) {
 // The size that ftruncate gives is one, too, and it survives a crash with the parts.
 func TestCrashKeepsTheAnnouncedSize(t *testing.T) {
 	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
-		g.engine.layout = plan.Layout{}
+		g.grow()
 		f := g.create("k")
 		if err := f.Truncate(context.Background(), 100e9); err != nil {
 			t.Fatal(err)
@@ -72,7 +71,6 @@ func TestCrashKeepsTheAnnouncedSize(t *testing.T) {
 			t.Errorf("%d parts, want 4", got)
 		}
 		g.crash()
-		g.engine.layout = plan.Layout{}
 		g.wait()
 		g.has("k", data)
 		if got := strings.Count(g.ops(), "UploadPart"); got != 0 {

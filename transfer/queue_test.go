@@ -259,9 +259,9 @@ func TestQueueRunsSomeAtOnce(t *testing.T) {
 		release()
 		close(held)
 		time.Sleep(time.Hour)
+		q.shut()
 		if limit := maxRunning + all/10; ran != all || most > limit || q.slots != 0 || len(q.ready) != 0 {
 			t.Errorf("%d of %d ran, %d at once, want %d at most; %d slots are taken, %d wait", ran, all, most, limit, q.slots, len(q.ready))
 		}
-		q.shut()
 	})
 }

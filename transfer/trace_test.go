@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"s3mount/internal/s3/s3test"
-	"s3mount/transfer/plan"
 )
 
 var updateTraces = flag.Bool("update", false, "write anew what testdata/writes/*.txt say about requests")
@@ -42,7 +41,7 @@ func TestWriteTraces(t *testing.T) {
 			}
 			var got string
 			writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
-				g.engine.layout = plan.Layout{}
+				g.grow()
 				p := &traceRun{writeRig: g, key: "file", seen: map[string]bool{}}
 				for line := range strings.Lines(string(text)) {
 					p.line(strings.TrimRight(line, "\n"))

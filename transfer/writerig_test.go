@@ -18,6 +18,7 @@ import (
 	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
 	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
 )
 
 const (
@@ -33,6 +34,7 @@ type writeRig struct {
 	bucket  *s3.Bucket
 	dir     string
 	limit   int64 // of the spool
+	part    int64 // size of parts; 0: growing
 	budget  *mem.Budget
 	arena   *mem.Arena
 	fetcher *Fetcher
@@ -54,7 +56,7 @@ func writeSim(t *testing.T, limit int64, run func(t *testing.T, g *writeRig)) {
 
 // newWriteRig makes the rig inside of a bubble; start has to follow.
 func newWriteRig(t *testing.T, limit int64) *writeRig {
-	g := &writeRig{t: t, server: s3test.New(), dir: t.TempDir(), limit: limit}
+	g := &writeRig{t: t, server: s3test.New(), dir: t.TempDir(), limit: limit, part: writePart}
 	g.bucket = s3test.Bucket(t, g.server)
 	return g
 }
@@ -71,13 +73,20 @@ func (g *writeRig) start() {
 	g.budget, g.arena = mem.New(64<<20), mem.NewArena()
 	g.fetcher = NewFetcher(FetchOptions{Bucket: g.bucket, Budget: g.budget, Arena: g.arena, Memory: 16 << 20})
 	g.engine = New(Options{
-		Bucket: g.bucket, Fetcher: g.fetcher, Journal: g.journal, Settle: writeSettle, PartSize: writePart, Host: "here",
+		Bucket: g.bucket, Fetcher: g.fetcher, Journal: g.journal, Settle: writeSettle, PartSize: g.part, Host: "here",
 		SyncTimeout: time.Hour,
 	})
 	if g.found, err = g.engine.Recover(); err != nil {
 		g.t.Errorf("recover: %v", err)
 	}
 	g.engine.Start()
+}
+
+// grow lets parts grow as users have them, also after a crash. Nothing may have been written
+// before.
+func (g *writeRig) grow() {
+	g.part = 0
+	g.engine.layout = plan.Layout{}
 }
 
 // transactions lets f decide over the journal's transactions from now on, one by one.
