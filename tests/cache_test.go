@@ -5,6 +5,7 @@ package tests
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -161,6 +162,65 @@ func TestCacheDamaged(t *testing.T) {
 		m.readWhole("clip.mov", data)
 	}
 	m.unmount()
+}
+
+// TestCacheHarmedWhileMounted changes, cuts and removes the files of the cache while a mount
+// uses them: what is read is right, and so it is in the next mount.
+func TestCacheHarmedWhileMounted(t *testing.T) {
+	s := embedded(t)
+	bucket, data := s.bucket(t), noise(8, 12<<20+99)
+	if err := s.put(bucket, "clip.mov", data); err != nil {
+		t.Fatal(err)
+	}
+	m := mountBucket(t, s, bucket, "--cache-size=64MiB", "--memory=64MiB")
+	m.readWhole("clip.mov", data)
+	dataFile, indexFile := m.blockFiles()
+	flip := func(name string, from int64) error {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		for off := from; off < from+8<<20; off += 100_003 {
+			if _, err := f.WriteAt([]byte("harm"), off); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, harm := range []struct {
+		what string
+		do   func() error
+	}{
+		{"data changed", func() error { return flip(dataFile, 0) }},
+		{"data cut", func() error { return os.Truncate(dataFile, 3<<20+1) }},
+		{"records changed", func() error { return flip(indexFile, 4096) }},
+		{"index cut", func() error { return os.Truncate(indexFile, 5000) }},
+		{"all removed", func() error { return os.RemoveAll(filepath.Dir(dataFile)) }},
+	} {
+		if err := harm.do(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			m.readPast("clip.mov", data)
+		}
+		t.Log(harm.what, m.cacheStats())
+	}
+	m.remount()
+	m.readWhole("clip.mov", data)
+	m.unmount()
+}
+
+// readPast is readWhole past the kernel's page cache.
+func (m *mount) readPast(name string, want []byte) {
+	m.t.Helper()
+	f := open(m.t, m.path(name), os.O_RDONLY|syscall.O_DIRECT)
+	defer f.Close()
+	got := make([]byte, len(want)+1)
+	n, err := io.ReadFull(f, got)
+	if err != io.ErrUnexpectedEOF || !bytes.Equal(got[:n], want) {
+		m.t.Fatalf("%s: %d bytes that differ, want %d (%v)", name, n, len(want), err)
+	}
 }
 
 // TestCacheKilledWhileFilling kills the mount again and again while it reads.
