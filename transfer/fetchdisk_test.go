@@ -137,6 +137,36 @@ func TestDiskFetchesTheGapsOnly(t *testing.T) {
 	})
 }
 
+// TestDiskKeepsTheWorkingSet reads a file twice, then one that is larger than the cache on disk,
+// and publishes as much: no byte of the first is fetched again.
+func TestDiskKeepsTheWorkingSet(t *testing.T) {
+	const export = 384 << 20
+	diskSim(t, 20<<20, func(t *testing.T, g *diskRig) {
+		working, remote := g.object, g.remote
+		for range 2 {
+			g.readAll(1 << 20)
+			g.settle()
+		}
+		g.object = s3.Object{Key: "export.bin", Size: export, ETag: g.server.PutPattern("export.bin", export)}
+		g.remote = NewRemote(ContentIDOf(g.object), g.object)
+		g.readAll(8 << 20)
+		for i := range int64(8) {
+			o := s3.Object{Key: "render", ETag: strconv.FormatInt(i, 10), Size: export / 8}
+			g.fetcher.Keep(NewRemote(ContentIDOf(o), o), func(p []byte, off int64) bool { return true })
+			time.Sleep(2 * keepQuiet)
+		}
+		if n := g.tier.Stats().Evicted; n < export/mem.BlockSize {
+			t.Fatalf("%d blocks were given up: nothing was tried", n)
+		}
+		g.object, g.remote = working, remote
+		before := g.fetcher.Stats().Fetched
+		g.readAll(1 << 20)
+		if n := g.fetcher.Stats().Fetched - before; n != 0 {
+			t.Errorf("%d bytes of what was read twice were fetched again", n)
+		}
+	})
+}
+
 // TestDiskChangedObject: blocks of an old version are never those of a new one.
 func TestDiskChangedObject(t *testing.T) {
 	diskSim(t, 4<<20, func(t *testing.T, g *diskRig) {
