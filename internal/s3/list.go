@@ -21,10 +21,14 @@ func (b *Bucket) List(ctx context.Context, prefix, delimiter, startAfter string,
 	if max > 0 {
 		in.MaxKeys = aws.Int32(int32(min(max, 1000)))
 	}
-	out, err := b.api.Load().ListObjectsV2(ctx, in)
+	var reader listReader
+	out, err := b.api.Load().ListObjectsV2(ctx, in, reader.option)
 	if err != nil {
 		err := classify("ListObjectsV2", prefix, err)
 		return Page{}, err
+	}
+	if reader.out != nil {
+		out = reader.out
 	}
 	var page Page
 	decode := decoder(out.EncodingType)
