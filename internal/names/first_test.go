@@ -121,3 +121,20 @@ func TestWhoWaitsIsFirst(t *testing.T) {
 		}
 	})
 }
+
+// TestNobodyWalks: who looks at files here and there gets no others ahead.
+func TestNobodyWalks(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		const looks = 20
+		for i := range pageSize {
+			g.server.PutPattern(fmt.Sprintf("d/%03d", i), 64<<20)
+		}
+		time.Sleep(time.Minute)
+		for i := range looks {
+			g.stat(fmt.Sprintf("d/%03d", i*389%pageSize))
+		}
+		if n := g.server.Count("HeadObject"); n > looks+1 { // and one of the directory
+			t.Errorf("%d HEADs for %d files", n, looks)
+		}
+	})
+}

@@ -14,6 +14,8 @@ const (
 	maxAhead = 256
 	// headParallel is how many of them at once.
 	headParallel = 64
+	// maxNear is how many names a walk may leave out.
+	maxNear = 8
 )
 
 // heading is a HEAD on its way, or one that waits for its turn.
@@ -25,8 +27,8 @@ type heading struct {
 	err    error
 }
 
-// head asks for one object, once for all who ask at the same time. Who asks a
-// second time in one directory is taken to walk it, and gets the next ones ahead.
+// head asks for one object, once for all who ask at the same time. Who asks for two in
+// turn in one directory is taken to walk it, and gets the next ones ahead.
 func (t *Tree) head(ctx context.Context, p string) (s3.Object, time.Time, error) {
 	t.mu.Lock()
 	h := t.begin(p, false, nil)
@@ -192,19 +194,40 @@ func (t *Tree) headAhead(p string) {
 		return
 	}
 	e, ok := l.entries[name]
-	enough := 2
+	if !ok {
+		return
+	}
+	enough := 1
 	if e.kind == KindDir {
-		enough = 3 // who walks is recognised by then; see listsNext
+		enough = 2 // who walks is recognised by then; see listsNext
 	} else {
 		l.asked++
 	}
-	if !ok || l.asked < enough && l.from == nil {
+	if l.turn++; !l.near(l.place, e.at) {
+		l.turn = 0
+	}
+	l.place = e.at
+	if l.turn < enough && l.from == nil {
 		return
 	}
 	at := e.at + 1
 	for room := maxAhead; l != nil && room > 0; l, at = l.next, 0 {
 		room -= t.headsOf(l, at, room)
 	}
+}
+
+// near tells whether few entries lie between two of which a HEAD tells what is not known.
+func (l *listing) near(from, to int) bool {
+	if from < 0 || to <= from || to-from > nearby {
+		return false
+	}
+	unknown := 0
+	for i := from + 1; i < to && unknown <= maxNear; i++ {
+		if _, e, ok := l.name(i); ok && !e.known && !e.kept && !e.object.HasProps {
+			unknown++
+		}
+	}
+	return unknown <= maxNear
 }
 
 // headsOf begins the HEADs of at most n entries of a listing, and returns how many it

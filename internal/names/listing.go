@@ -57,6 +57,8 @@ type listing struct {
 	last    int       // which that is, as entry.at
 
 	asked int // HEADs that somebody waited for
+	place int // of the latest of them, as entry.at
+	turn  int // how many of them came in turn
 	ahead int // index in order up to which HEADs were sent ahead
 }
 
@@ -70,7 +72,7 @@ type entry struct {
 
 func newListing(dir string) *listing {
 	now := time.Now()
-	return &listing{dir: dir, started: now, heard: now, entries: map[string]entry{}, last: -1, news: make(chan struct{})}
+	return &listing{dir: dir, started: now, heard: now, entries: map[string]entry{}, last: -1, place: -1, news: make(chan struct{})}
 }
 
 // put adds or replaces an entry, which keeps its place.
