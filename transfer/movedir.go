@@ -91,15 +91,6 @@ func (e *Engine) dropCopies(copies map[string]Copied) {
 	}
 }
 
-func (e *Engine) deleteAll(ctx context.Context, list []journal.Object) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(moveParallel)
-	for _, o := range list {
-		g.Go(func() error { return e.deleteUnchanged(gctx, o) })
-	}
-	return g.Wait()
-}
-
 // recoverRenames carries the renames of directories that a crash cut over to the
 // unpublished files below them, in one transaction, and returns the records as they
 // are then. The objects follow when Start is called.

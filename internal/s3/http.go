@@ -31,7 +31,7 @@ const (
 	poolMeta  pool = iota // small answers
 	poolRead              // GetObject
 	poolWrite             // PutObject, UploadPart
-	poolSlow              // the server copies or assembles before it answers
+	poolSlow              // the server copies, assembles or deletes many before it answers
 	pools
 )
 
@@ -50,7 +50,7 @@ func poolOf(op string) pool {
 		return poolRead
 	case "PutObject", "UploadPart":
 		return poolWrite
-	case "CopyObject", "UploadPartCopy", "CompleteMultipartUpload":
+	case "CopyObject", "UploadPartCopy", "CompleteMultipartUpload", "DeleteObjects":
 		return poolSlow
 	}
 	return poolMeta

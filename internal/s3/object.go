@@ -189,6 +189,23 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	return err
 }
 
+// DeleteAll removes at most 1000 objects with one request, and returns the keys of those
+// that the server did not remove. Some servers do not know the request.
+func (b *Bucket) DeleteAll(ctx context.Context, keys []string) (left []string, err error) {
+	del := &types.Delete{Quiet: aws.Bool(true)}
+	for _, k := range keys {
+		del.Objects = append(del.Objects, types.ObjectIdentifier{Key: &k})
+	}
+	out, err := b.api.Load().DeleteObjects(ctx, &awss3.DeleteObjectsInput{Bucket: &b.cfg.Bucket, Delete: del, RequestPayer: b.payer()})
+	if err != nil {
+		return keys, classify("DeleteObjects", keys[0], err)
+	}
+	for _, e := range out.Errors {
+		left = append(left, val(e.Key))
+	}
+	return left, nil
+}
+
 // written is the Object that a successful write made.
 func (b *Bucket) written(key string, etag, versionID *string, size int64, answer middleware.Metadata) (Object, error) {
 	o := Object{

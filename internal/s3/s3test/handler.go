@@ -98,6 +98,8 @@ func (c *call) operation() string {
 		return "ListMultipartUploads"
 	case c.key == "" && c.Method == http.MethodGet:
 		return "ListObjectsV2"
+	case c.key == "" && c.Method == http.MethodPost && q.Has("delete"):
+		return "DeleteObjects"
 	case c.key == "":
 		return "unknown"
 	case c.Method == http.MethodHead:
@@ -149,6 +151,8 @@ func (s *Server) route(w *answer, c *call) error {
 		return c.put(w)
 	case "CopyObject":
 		return c.copyObject(w)
+	case "DeleteObjects":
+		return c.deleteAll(w)
 	case "DeleteObject":
 		s.mu.Lock()
 		delete(s.mu.objects, c.bucket+"/"+c.key)

@@ -328,3 +328,23 @@ func (c *call) collect(out *listResult, prefix, delimiter, after string, limit i
 	}
 	return last
 }
+
+// deleteAll removes the objects that the body names.
+func (c *call) deleteAll(w *answer) error {
+	data, err := c.body()
+	if err != nil {
+		return err
+	}
+	var names struct{ Object []struct{ Key string } }
+	if err := xml.Unmarshal(data, &names); err != nil {
+		return err
+	}
+	c.s.mu.Lock()
+	for _, o := range names.Object {
+		delete(c.s.mu.objects, c.bucket+"/"+o.Key)
+	}
+	c.s.mu.keys = nil
+	c.s.mu.Unlock()
+	_, err = io.WriteString(w, "<DeleteResult/>")
+	return err
+}
