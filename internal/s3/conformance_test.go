@@ -30,6 +30,7 @@ func TestConformance(t *testing.T) {
 		{"ranges", testRanges},
 		{"copy", testCopy},
 		{"listing", testListing},
+		{"delete many", testDeleteAll},
 		{"odd keys", testOddKeys},
 		{"multipart", testMultipart},
 		{"part copies", testPartCopies},
