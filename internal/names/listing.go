@@ -2,7 +2,6 @@ package names
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"s3mount/internal/s3"
@@ -192,89 +191,6 @@ func (t *Tree) await(ctx context.Context, news <-chan struct{}) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-}
-
-// load fetches the pages of a listing that somebody wants.
-func (t *Tree) load(l *listing) {
-	for next := t.fetch(t.dirKey(l.dir), "/", "", l.token); next != nil; {
-		next = t.take(l, <-next)
-	}
-}
-
-// take takes in a page, and returns the next one, which is asked for before that. nil:
-// nobody wants one.
-func (t *Tree) take(l *listing, p fetched) (next <-chan fetched) {
-	t.mu.Lock()
-	if p.err == nil && p.Next != "" && l.pages+1 < l.want {
-		next = t.fetch(t.dirKey(l.dir), "/", "", p.Next)
-	}
-	t.mu.Unlock()
-	t.opts.Attrs.Recall(p.Objects)
-	p.Prefixes = t.living(context.Background(), p.Prefixes)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if l.err = p.err; p.err == nil {
-		l.heard = p.asked
-		if l.pages++; l.pages == 1 {
-			l.started = p.asked
-		}
-		t.addPage(l, p.Page, p.asked)
-		l.token, l.complete = p.Next, p.Next == ""
-		t.missing(l)
-	}
-	l.loading = next != nil
-	l.tell()
-	t.demand(l, 0)
-	return next
-}
-
-// addPage takes one page of a listing, in the order of the keys. The caller holds t.mu.
-func (t *Tree) addPage(l *listing, page s3.Page, asked time.Time) {
-	prefix := t.dirKey(l.dir)
-	dirs := page.Prefixes
-	add := func() {
-		if name := dirs[0][len(prefix):]; !strings.HasPrefix(name, ScratchPrefix) { // MinIO lists a dying object so
-			l.putDir(t.long.show(strings.TrimSuffix(name, "/")))
-		}
-		dirs = dirs[1:]
-	}
-	for _, o := range page.Objects {
-		for len(dirs) > 0 && dirs[0] < o.Key {
-			add()
-		}
-		t.addObject(l, o.Key[len(prefix):], o, asked)
-	}
-	for len(dirs) > 0 {
-		add()
-	}
-}
-
-// addObject takes an object that was listed in a directory; rest is its key below that.
-// What we did to it since we asked goes first. The caller holds t.mu.
-func (t *Tree) addObject(l *listing, rest string, o s3.Object, asked time.Time) {
-	if rest == "" {
-		l.marker = &o
-		return
-	}
-	if strings.HasPrefix(rest, ScratchPrefix) {
-		return
-	}
-	name := t.long.show(rest)
-	if e, ok := l.entries[name]; ok && e.kind == KindDir {
-		name += fileTwin
-	}
-	kept := o.HasProps // by Recall
-	if c, ok := t.changes.get(join(l.dir, name)); ok && c.at.After(asked) {
-		if c.object == nil {
-			return
-		}
-		o, kept = *c.object, false
-	}
-	t.compare(t.nodes.at(join(l.dir, name)), o.ETag)
-	l.put(name, entry{kind: sizeKind(&o), object: o, kept: kept})
-	if kept {
-		t.noteFull(l, name)
 	}
 }
 
