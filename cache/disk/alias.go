@@ -45,7 +45,7 @@ func (t *Tier) Alias(id, other ID) {
 	a := &t.aliases
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.size >= int64(t.aliasMost())*aliasSize { // the file may name one twice
+	if most := t.aliasMost(); len(a.ids) >= most || a.size >= int64(most)*aliasSize { // the file may name one twice
 		clear(a.ids)
 		a.empty()
 	}

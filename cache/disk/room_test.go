@@ -38,6 +38,20 @@ func TestAliasesStayInTheLimit(t *testing.T) {
 	closeTest(t, d)
 }
 
+// TestAliasesWithoutAFile: where their file cannot be written, no more are remembered.
+func TestAliasesWithoutAFile(t *testing.T) {
+	d := openTest(t, t.TempDir(), MinLimit)
+	d.aliases.close()
+	d.aliases.file = nil
+	for i := range 1000 {
+		d.Alias(ID{2, byte(i), byte(i >> 8)}, ID{1})
+	}
+	if n := len(d.aliases.ids); n > int(d.slots) {
+		t.Errorf("%d aliases for %d slots", n, d.slots)
+	}
+	closeTest(t, d)
+}
+
 // TestEvictReachesTheQueue evicts what waits to be written.
 func TestEvictReachesTheQueue(t *testing.T) {
 	d := openTest(t, t.TempDir(), testLimit)
