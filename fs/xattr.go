@@ -16,9 +16,11 @@ var (
 	_ gofuse.NodeRemovexattrer = (*node)(nil)
 )
 
-// capability is asked for by the kernel before every buffered write. It is
-// never stored: the mount is nosuid, and the answer must not cost anything.
-const capability = "security.capability"
+// security begins the names of what is asked for most: the kernel asks for
+// capabilities before every buffered write, ls -l for the context of each file.
+// They are never stored, since the mount is nosuid, and the answer must not cost
+// anything.
+const security = "security."
 
 // refused reports whether an attribute has no meaning here. ENOTSUP is what
 // cp -p and rsync -A accept for ACLs.
@@ -29,7 +31,7 @@ func (n *node) Getxattr(ctx context.Context, attr string, dest []byte) (uint32, 
 	if refused(attr) {
 		return 0, syscall.ENOTSUP
 	}
-	if attr == capability {
+	if strings.HasPrefix(attr, security) {
 		return 0, gofuse.ENOATTR
 	}
 	c := begin(ctx)
@@ -58,7 +60,7 @@ func (n *node) Listxattr(ctx context.Context, dest []byte) (uint32, syscall.Errn
 
 // Setxattr stores a value. The bytes of data belong to the request.
 func (n *node) Setxattr(ctx context.Context, attr string, data []byte, flags uint32) syscall.Errno {
-	if refused(attr) || attr == capability {
+	if refused(attr) || strings.HasPrefix(attr, security) {
 		return syscall.ENOTSUP
 	}
 	c := begin(ctx)
@@ -74,7 +76,7 @@ func (n *node) Removexattr(ctx context.Context, attr string) syscall.Errno {
 	if refused(attr) {
 		return syscall.ENOTSUP
 	}
-	if attr == capability {
+	if strings.HasPrefix(attr, security) {
 		return gofuse.ENOATTR
 	}
 	c := begin(ctx)
