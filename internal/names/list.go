@@ -36,6 +36,17 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 	}
 	t.mu.Lock()
 	e, ok := l.entries[name]
+	for !ok && l.ranOut() {
+		t.demand(l, l.pages+1)
+		if err := t.await(ctx, l.news); err != nil {
+			t.mu.Unlock()
+			return nil, err
+		}
+		e, ok = l.entries[name]
+	}
+	if ok {
+		t.looked(l, e.at)
+	}
 	if ok && e.kind != KindDir && !e.kept {
 		e.object = beside.complete(e.object)
 		e.kind = sizeKind(&e.object)
@@ -53,6 +64,22 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 		ok = e.kind != KindUnknown || e.object.Key != ""
 	}
 	return t.found(ctx, p, t.whole(e), ok, heard)
+}
+
+// looked notes that somebody looks an entry up. Who looks up one after the other gets the
+// next page ahead. The caller holds t.mu.
+func (t *Tree) looked(l *listing, at int) {
+	l.inTurn = at > l.looked && at-l.looked <= maxNear
+	l.looked = at
+	if l.inTurn && at >= len(l.order)-pageSize/2 {
+		t.demand(l, l.pages+1)
+	}
+}
+
+// ranOut tells whether somebody who looks up one entry after the other has come to the end
+// of the pages that are here.
+func (l *listing) ranOut() bool {
+	return l.inTurn && l.looked >= len(l.order)-maxNear && !l.complete && l.err == nil
 }
 
 // probe asks for one path in a directory that is too large to be listed for it.

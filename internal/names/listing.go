@@ -55,6 +55,9 @@ type listing struct {
 	stepped time.Time // when the latest was
 	last    int       // which that is, as entry.at
 
+	looked int  // the entry that was looked up last, as entry.at
+	inTurn bool // it came soon after the one before it
+
 	asked int // HEADs that somebody waited for
 	place int // of the latest of them, as entry.at
 	turn  int // how many of them came in turn

@@ -185,3 +185,58 @@ func TestNews(t *testing.T) {
 		}
 	})
 }
+
+// TestRsyncAgain looks at directories first, and at their files after that, as rsync does
+// where it copies to: what was seen before needs no HEAD, however long it takes.
+func TestRsyncAgain(t *testing.T) {
+	const dirs, files = 30, 40
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		for d := range dirs {
+			g.server.PutObject(fmt.Sprintf("top/d%03d/", d), nil, meta(0o755, "1500000000"))
+			for f := range files {
+				g.server.PutObject(fmt.Sprintf("top/d%03d/f%03d", d, f), []byte("small"), meta(0o600, "1500000000"))
+			}
+		}
+		look := func() {
+			for d := range dirs {
+				g.stat(fmt.Sprintf("top/d%03d", d))
+			}
+			for d := range dirs {
+				g.stat(fmt.Sprintf("top/d%03d", d))
+				for f := range files {
+					g.stat(fmt.Sprintf("top/d%03d/f%03d", d, f))
+					time.Sleep(treeTTL / dirs / files * 2)
+				}
+			}
+		}
+		time.Sleep(time.Minute)
+		look()
+		g.remount()
+		g.server.ClearRequests()
+		look()
+		if heads, lists := g.server.Count("HeadObject"), g.server.Count("ListObjectsV2"); heads > 0 || lists > 3*dirs {
+			t.Errorf("%d HEADs and %d LISTs for %d directories", heads, lists, dirs)
+		}
+	})
+}
+
+// TestLookupsReadOn: who looks up the files of a large directory one after the other gets
+// page after page, and asks for none of them by itself.
+func TestLookupsReadOn(t *testing.T) {
+	const files = 3*pageSize + 7
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		for i := range files {
+			g.server.PutObject(fmt.Sprintf("d/%05d", i), []byte("small"), meta(0o600, "1500000000"))
+		}
+		time.Sleep(time.Minute)
+		g.lsl("d")
+		g.remount()
+		g.server.ClearRequests()
+		for i := range files {
+			g.stat(fmt.Sprintf("d/%05d", i))
+		}
+		if heads, lists := g.server.Count("HeadObject"), g.server.Count("ListObjectsV2"); heads > 0 || lists > 5 {
+			t.Errorf("%d HEADs and %d LISTs for %d files", heads, lists, files)
+		}
+	})
+}
