@@ -28,6 +28,9 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 		t.mu.Unlock()
 		return n, nil
 	}
+	if !t.believed(t.dirs[dir]) {
+		t.stepped(dir, false)
+	}
 	t.mu.Unlock()
 	beside := t.headBeside(dir, p)
 	l, err := t.listed(ctx, dir)

@@ -2,9 +2,10 @@ package names
 
 import "time"
 
-// stepped notes that a directory is about to be read. Who reads the subdirectories of one
-// directory in turn is taken to walk it. The caller holds t.mu.
-func (t *Tree) stepped(dir string) {
+// stepped notes that a directory is about to be read, or to be listed for a name in it. Who
+// reads the subdirectories of one directory in turn, or looks into one and the next, is
+// taken to walk it. The caller holds t.mu.
+func (t *Tree) stepped(dir string, read bool) {
 	if dir == "" {
 		return
 	}
@@ -20,7 +21,9 @@ func (t *Tree) stepped(dir string) {
 	if time.Since(l.stepped) > sameWalk {
 		l.steps, l.last = 0, -1
 	}
-	l.steps++
+	if read {
+		l.steps++
+	}
 	l.stepped = time.Now()
 	walking := l.steps >= 3 || l.last >= 0 && l.adjacent(l.last, e.at)
 	l.last = e.at

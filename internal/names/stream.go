@@ -35,7 +35,7 @@ func (t *Tree) OpenDir(ctx context.Context, dir *Node) (*Stream, error) {
 	s := &Stream{tree: t, dir: dir.Path(), seen: map[string]bool{}}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stepped(s.dir)
+	t.stepped(s.dir, true)
 	s.list = t.listingOf(s.dir)
 	s.began = s.list.started
 	t.readOn(s.list)

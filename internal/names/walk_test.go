@@ -204,3 +204,30 @@ func TestWalkThatStaysAbove(t *testing.T) {
 		}
 	})
 }
+
+// TestLookupsWalk: who looks at the files of one directory and the next without reading
+// them, as rsync does where it copies to, is answered by a walk too.
+func TestLookupsWalk(t *testing.T) {
+	const dirs, files = 30, 100
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		for i := range dirs * files {
+			g.server.PutObject(fmt.Sprintf("top/d%03d/f%03d", i/files, i%files), []byte("small"), meta(0o600, "1500000000"))
+		}
+		time.Sleep(time.Minute)
+		look := func() {
+			for i := range dirs * files {
+				if i%files == 0 {
+					g.stat(fmt.Sprintf("top/d%03d", i/files))
+				}
+				g.stat(fmt.Sprintf("top/d%03d/f%03d", i/files, i%files))
+			}
+		}
+		look()
+		g.remount()
+		g.server.ClearRequests()
+		look()
+		if lists := g.server.Count("ListObjectsV2"); lists > dirs/2 || g.server.Count("HeadObject") > 1 {
+			t.Errorf("%s for %d directories of %d files", g.counts(), dirs, files)
+		}
+	})
+}
