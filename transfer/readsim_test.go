@@ -24,7 +24,7 @@ func (l simLink) String() string {
 
 // readSim runs a reader over a line whose rate is known, with connections that are there.
 func readSim(t *testing.T, l simLink, size int64, run func(t *testing.T, g *fetchRig)) {
-	fetchSim(t, size, 256<<20, func(t *testing.T, g *fetchRig) {
+	fetchSim(t, size, 1<<30, func(t *testing.T, g *fetchRig) {
 		g.server.SetLink(s3test.Link{RTT: l.trip, Down: l.each, SharedDown: l.shared})
 		g.learn(min(l.shared, 256<<20))
 		if l.breaks > 0 {
@@ -118,7 +118,7 @@ func TestReadInTurns(t *testing.T) {
 				before, began := g.fetcher.Stats().Fetched, time.Now()
 				for at := int64(0); at < each; at += turn {
 					for i := range int64(places) {
-						g.sequential(r, 5<<30+i*(5<<30)/places+at, turn, 128<<10)
+						g.sequential(r, 5<<30+i*(5<<30)/places+at, turn, turn)
 					}
 				}
 				best := float64(places*each) / float64(l.shared) / time.Since(began).Seconds()

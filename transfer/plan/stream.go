@@ -114,7 +114,7 @@ func (s *stream) resize(off, moved int64, c Conditions) {
 	if width == 0 {
 		return
 	}
-	limit := max(blindWindow, 2*c.known())
+	limit := max(blindWindow/(c.others+1), openWindow, 2*c.known())
 	if s.epochs < 2 {
 		width = max(width, min(width+moved, slowWindow))
 	} else {

@@ -11,7 +11,7 @@ func (r *Readahead) observe(c *Conditions) {
 		r.spent, r.unused = r.spent/2, r.unused/2
 	}
 	r.latest = c.Now
-	c.greedy = r.spent > 2*paceEpoch && r.unused < r.spent/4
+	c.greedy = r.spent > 2*paceEpoch && r.unused < r.spent/2
 }
 
 // leave gives up the windows of streams which were left for the one that is read now: a
