@@ -31,7 +31,6 @@ func (r *Readahead) fetchWindow(s *stream, slot int, off, end int64, d *Decision
 // Refused says that a request was not sent, for want of memory. The stream asks again
 // with its next read.
 func (r *Readahead) Refused(q Request) {
-	r.refused = r.latest
 	if q.Slot == Scatter {
 		return
 	}

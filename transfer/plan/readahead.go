@@ -27,9 +27,8 @@ const (
 	paceTime    = 500 * millisecond // and remembered for about this long
 	runway      = 400 * millisecond // what is kept ahead of a steady pace,
 	hiccup      = 200 * millisecond // and, at least, of one that the link sets
-	leftFor     = 250 * millisecond // a stream without reads for this long was left, if nobody
-	greedyLeft  = 1 * second        // time that is spent waiting says little
-	longestLeft = 10 * second       // came back to such a one: then it is twice that time
+	leftFor     = 250 * millisecond // what is taken for a round trip while none is known
+	longestLeft = 10 * second       // the longest patience with streams that are not read
 	opening     = 100 * millisecond // of a known rate, and three round trips: what a window opens with
 )
 
@@ -74,7 +73,7 @@ type Readahead struct {
 	tail        int64
 
 	streams  [MaxStreams]stream
-	patience int64 // how long a stream may be without reads while others are read
+	patience int64 // how long a stream may be without reads while others are read; 0: a round trip
 	started  bool
 	short    int   // streams in a row that ended with their first range
 	slot     int   // of the latest read
@@ -85,16 +84,15 @@ type Readahead struct {
 	strided  int64 // number of strides fetched ahead
 	pace     int64 // bytes a second of the latest stream but one that lived long enough; 0: none did
 
-	latest  int64 // time of the latest read
-	refused int64 // time of the latest request that was not sent
-	spent   int64 // recent time,
-	unused  int64 // and how much of it nobody waited for a read
+	latest int64 // time of the latest read
+	spent  int64 // recent time,
+	unused int64 // and how much of it nobody waited for a read
 }
 
 // NewReadahead follows the reads of an object of size bytes in blocks of block bytes.
 // With the first read of its head, its last tail bytes are fetched as well (0: not).
 func NewReadahead(size, block, tail int64) *Readahead {
-	return &Readahead{size: size, block: block, tail: tail, patience: leftFor}
+	return &Readahead{size: size, block: block, tail: tail}
 }
 
 // Read decides for a read of n bytes at off, which lie inside the object.

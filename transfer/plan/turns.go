@@ -19,8 +19,11 @@ func (r *Readahead) observe(c *Conditions) {
 func (r *Readahead) leave(off, n int64, c Conditions) []int {
 	var left []int
 	patience := r.patience
-	if c.greedy && c.Now-r.refused > second {
-		patience = max(patience, greedyLeft)
+	switch {
+	case patience == 0 && c.RoundTrip > 0:
+		patience = c.RoundTrip
+	case patience == 0:
+		patience = leftFor
 	}
 	for i := range r.streams {
 		s := &r.streams[i]
@@ -103,7 +106,7 @@ func (r *Readahead) Idle(since int64) []int {
 		if s := &r.streams[i]; s.reads > 0 && s.lastRead < since {
 			left = append(left, i)
 			*s = stream{}
-			r.patience = leftFor
+			r.patience = 0
 		}
 	}
 	return left
