@@ -129,7 +129,7 @@ func (r *Readahead) proceed(slot int, off, end int64, c Conditions, d *Decision)
 	d.Bound = !c.Ready && s.width > openWindow
 	r.fetchWindow(s, slot, off, end, d)
 	if turns {
-		r.openAll(c, d)
+		r.expect(c, d)
 	}
 }
 

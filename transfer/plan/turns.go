@@ -56,19 +56,22 @@ func (r *Readahead) comeBack(off, now int64) int {
 	return -1
 }
 
-// openAll opens the windows of all places that were read: the reader came back to one of
-// them, so it reads them in turns, and will come back to the others.
+// expect fetches what comes next at all places that were read: the reader came back to one
+// of them, so it reads them in turns, and will come back to the others.
 //
-// The first ones that it came to may look like jumps at random, each read to the end of its
-// exact range: without this each would wait for a round trip once more.
-func (r *Readahead) openAll(c Conditions, d *Decision) {
+// Until then they look like jumps at random, each read to the end of its exact range:
+// without this each would wait for a round trip once more.
+func (r *Readahead) expect(c Conditions, d *Decision) {
 	for i := range r.streams {
 		s := &r.streams[i]
 		if s.reads == 0 || s.left || s.width > 0 || s.dir < 0 || c.Now-s.lastRead > longestLeft {
 			continue
 		}
-		s.width, s.mark = min(c.opening(), c.MaxWindow), s.edge
-		r.fetchWindow(s, i, s.hi, s.hi, d)
+		s.cautious = false // its window opens when it is read
+		if n := min(minRequest, r.size-s.edge); n > 0 && s.edge < s.hi+minRequest {
+			d.Fetch = append(d.Fetch, Request{i, s.edge, n})
+			s.edge += n
+		}
 	}
 }
 
