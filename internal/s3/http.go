@@ -61,7 +61,6 @@ type client struct {
 	pools [pools]*http.Client
 	count counters
 	line  line
-	spare spares
 	sleep sleeper
 }
 
@@ -76,19 +75,9 @@ func newClient(base aws.HTTPClient, c Config) *client {
 	}
 	out := &client{}
 	out.sleep.start(c.Asleep)
-	dial := dialer().DialContext
-	if c.DialContext != nil {
-		dial = c.DialContext
-	}
-	out.spare.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		limited, cancel := context.WithTimeout(ctx, dialWait)
-		defer cancel()
-		return dial(limited, network, addr)
-	}
 	for p := range pools {
 		t := build.GetTransport() // a copy
-		tune(t, c, p)
-		t.DialContext = out.connect
+		tune(t, c, p, &out.line)
 		// Not the SDK's own http.Client around it, which cannot close idle connections.
 		out.pools[p] = &http.Client{Transport: t, CheckRedirect: sameMethod}
 	}
@@ -107,7 +96,7 @@ func sameMethod(r *http.Request, via []*http.Request) error {
 }
 
 // tune sets up the connections of one pool.
-func tune(t *http.Transport, c Config, p pool) {
+func tune(t *http.Transport, c Config, p pool, l *line) {
 	conns := c.MaxConns
 	if conns <= 0 {
 		conns = defaultConns
@@ -125,18 +114,20 @@ func tune(t *http.Transport, c Config, p pool) {
 	t.ExpectContinueTimeout = time.Second
 	t.DisableCompression = true
 	t.ReadBufferSize, t.WriteBufferSize = ioBuffer, ioBuffer
+	dial := dialer().DialContext
 	if c.DialContext != nil {
+		dial = c.DialContext
 		t.Proxy = nil
 	}
-}
-
-// connect is how all pools make connections.
-func (c *client) connect(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := c.spare.Dial(ctx, network, addr)
-	if err != nil {
-		return nil, err
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		limited, cancel := context.WithTimeout(ctx, dialWait)
+		defer cancel()
+		conn, err := dial(limited, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &stallConn{conn, l}, nil
 	}
-	return &stallConn{conn, &c.line}, nil
 }
 
 func dialer() *net.Dialer {
@@ -155,9 +146,6 @@ func (c *client) Do(r *http.Request) (*http.Response, error) {
 	c.count.request(op)
 	if c.sleep.woke() {
 		c.close()
-	}
-	if op == "HeadObject" {
-		c.spare.Prepare() // it may be read next
 	}
 	resp, err := c.pools[poolOf(op)].Do(r)
 	if err != nil {
@@ -188,7 +176,6 @@ func (c *client) silent(err error) {
 
 // close ends the idle connections.
 func (c *client) close() {
-	c.spare.Drop()
 	for _, p := range c.pools {
 		p.CloseIdleConnections()
 	}
