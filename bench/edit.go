@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,6 +73,9 @@ func (t *trial) edit(p []byte, off int64) error {
 	if err := t.sparse(key, t.editSize); err != nil {
 		return err
 	}
+	if err := t.publishOne(); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(filepath.Join(t.mount.Dir, key), os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -100,4 +104,14 @@ func (t *trial) edit(p []byte, off int64) error {
 		return fmt.Errorf("WRONG BYTES in %s at %d", key, off)
 	}
 	return nil
+}
+
+// publishOne publishes a small file: with the first one a mount asks, in a few requests that
+// no other one needs, what the store holds of preconditions.
+func (t *trial) publishOne() error {
+	f, err := os.Create(filepath.Join(t.mount.Dir, t.name, "first"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
