@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,15 +26,21 @@ func (e *Engine) deleteAll(ctx context.Context, list []journal.Object) error {
 	slices.SortFunc(list, func(a, b journal.Object) int { return cmp.Compare(a.Key, b.Key) })
 	batches := slices.Collect(slices.Chunk(list, deleteBatch))
 	rest := make([][]journal.Object, len(batches))
-	var listed sync.WaitGroup
+	var listed errgroup.Group
+	listed.SetLimit(moveParallel)
 	for i, batch := range batches {
 		after := ""
 		if i > 0 {
 			after = batches[i-1][len(batches[i-1])-1].Key
 		}
-		listed.Go(func() { rest[i] = e.deleteListed(ctx, batch, after) })
+		listed.Go(func() error {
+			rest[i] = e.deleteListed(ctx, batch, after)
+			return nil
+		})
 	}
-	listed.Wait()
+	if err := listed.Wait(); err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(moveParallel)
 	for _, o := range slices.Concat(rest...) {
