@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"s3mount/cache"
 	"s3mount/internal/s3"
@@ -16,6 +17,10 @@ import (
 // ErrStale: the object that is being read was changed or removed. It wraps the answer
 // of the bucket. Bytes of two versions are never mixed.
 var ErrStale = errors.New("object changed while it was being read")
+
+// datedAge is how long ago a version must have been written, of which the server gives no
+// ETag, to be told from the next by its date: that has whole seconds, and clocks differ.
+const datedAge = 10 * time.Second
 
 // Remote is one version of one object that is being read. A server-side rename moves it
 // (Relocate); the content ID stays, and with it what is cached.
@@ -38,11 +43,12 @@ func NewRemote(id cache.ContentID, o s3.Object) *Remote {
 }
 
 // ContentIDOf is the content ID of a version of an object: a hash of key, size and ETag,
-// which some answers give with quotes and some without. A version without ETag cannot be
-// told from others: its ID is a random one, under which nothing is found again.
+// which some answers give with quotes and some without. A version that cannot be told from
+// others, since it has no ETag, or was written a moment ago and has its date for one, gets a
+// random ID, under which nothing is found again.
 func ContentIDOf(o s3.Object) (id cache.ContentID) {
 	etag := strings.Trim(strings.TrimPrefix(o.ETag, "W/"), `"`)
-	if etag == "" {
+	if etag == "" || s3.Dated(o.ETag) && time.Since(o.LastModified) < datedAge {
 		rand.Read(id[:]) // never fails, see crypto/rand
 		return id
 	}

@@ -44,14 +44,18 @@ func withSums(o *awss3.Options) {
 
 func (b *Bucket) get(ctx context.Context, key, etag, versionID, ask string, off, n int64, opts ...func(*awss3.Options)) (io.ReadCloser, Object, error) {
 	in := &awss3.GetObjectInput{
-		Bucket: &b.cfg.Bucket, Key: &key, IfMatch: str(etag), VersionId: str(versionID), Range: str(ask), RequestPayer: b.payer(),
+		Bucket: &b.cfg.Bucket, Key: &key, IfMatch: ifMatch(etag), VersionId: str(versionID), Range: str(ask), RequestPayer: b.payer(),
 	}
 	out, err := b.api.Load().GetObject(ctx, in, opts...)
 	if err != nil {
 		return nil, Object{}, notInRange(classify("GetObject", key, err), etag)
 	}
+	whole := val(out.ContentLength)
+	if _, _, total, ok := parseContentRange(val(out.ContentRange)); ok {
+		whole = total
+	}
 	o := Object{
-		Key: key, ETag: quoted(out.ETag), VersionID: version(out.VersionId), Size: val(out.ContentLength),
+		Key: key, ETag: etagOf(key, out.ETag, out.LastModified, whole), VersionID: version(out.VersionId), Size: val(out.ContentLength),
 		LastModified: val(out.LastModified), Date: serverTime(out.ResultMetadata), StorageClass: string(out.StorageClass),
 		Props: properties(out.ContentType, out.CacheControl, out.ContentDisposition, out.ContentEncoding,
 			out.ContentLanguage, out.ExpiresString, out.Metadata, out.StorageClass),

@@ -52,8 +52,9 @@ func listed(o *types.Object, decode func(string) string) Object {
 	if o.RestoreStatus != nil && o.RestoreStatus.RestoreExpiryDate != nil && !val(o.RestoreStatus.IsRestoreInProgress) {
 		restored = `ongoing-request="false"`
 	}
+	key := decode(val(o.Key))
 	return Object{
-		Key: decode(val(o.Key)), ETag: quoted(o.ETag), Size: val(o.Size), LastModified: val(o.LastModified),
+		Key: key, ETag: etagOf(key, o.ETag, o.LastModified, val(o.Size)), Size: val(o.Size), LastModified: val(o.LastModified),
 		StorageClass: string(o.StorageClass), Archived: needsRestore(string(o.StorageClass), "", restored),
 	}
 }

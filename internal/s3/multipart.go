@@ -94,7 +94,7 @@ func (b *Bucket) UploadPartCopy(ctx context.Context, key, uploadID string, n int
 func (b *Bucket) copyPart(ctx context.Context, key, uploadID string, n int32, src Object, version string, off, size int64) (Part, error) {
 	out, err := b.api.Load().UploadPartCopy(ctx, &awss3.UploadPartCopyInput{
 		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, PartNumber: &n, RequestPayer: b.payer(),
-		CopySource: aws.String(b.copySource(src.Key, version)), CopySourceIfMatch: str(src.ETag),
+		CopySource: aws.String(b.copySource(src.Key, version)), CopySourceIfMatch: ifMatch(src.ETag), CopySourceIfUnmodifiedSince: ifUnmodified(src.ETag),
 		CopySourceRange: aws.String(byteRange(off, size)),
 	})
 	if err != nil {
@@ -140,9 +140,12 @@ func ofUpload(err error) error {
 // Complete turns the parts, in ascending order, into the object. When all of
 // them have checksums, that of the whole is sent too, for the server to compare.
 func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Part, c Cond) (Object, error) {
+	if err := b.checkDated(ctx, key, c); err != nil {
+		return Object{}, err
+	}
 	in := &awss3.CompleteMultipartUploadInput{
 		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, RequestPayer: b.payer(),
-		IfMatch: str(c.IfMatch), IfNoneMatch: ifNoneMatch(c), MultipartUpload: &types.CompletedMultipartUpload{},
+		IfMatch: ifMatch(c.IfMatch), IfNoneMatch: ifNoneMatch(c), MultipartUpload: &types.CompletedMultipartUpload{},
 	}
 	whole, sums := wholeSum(parts)
 	sums = sums && b.algorithm() == crc64nvmeSum

@@ -21,8 +21,14 @@ func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
 	if err != nil {
 		return Object{}, classify("HeadObject", key, err)
 	}
+	size := val(out.ContentLength)
+	if out.ContentLength == nil {
+		if size, err = b.listedSize(ctx, key, out.ETag); err != nil {
+			return Object{}, err
+		}
+	}
 	o := Object{
-		Key: key, ETag: quoted(out.ETag), VersionID: version(out.VersionId), Size: val(out.ContentLength),
+		Key: key, ETag: etagOf(key, out.ETag, out.LastModified, size), VersionID: version(out.VersionId), Size: size,
 		LastModified: val(out.LastModified), Date: serverTime(out.ResultMetadata), StorageClass: string(out.StorageClass),
 		Archived: needsRestore(string(out.StorageClass), string(out.ArchiveStatus), val(out.Restore)),
 		Props: properties(out.ContentType, out.CacheControl, out.ContentDisposition, out.ContentEncoding,
@@ -37,12 +43,12 @@ func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
 // Sum asks for the CRC64NVME of a version of an object: nil where the server has none.
 func (b *Bucket) Sum(ctx context.Context, key, etag, versionID string) (*uint64, error) {
 	out, err := b.api.Load().HeadObject(ctx, &awss3.HeadObjectInput{
-		Bucket: &b.cfg.Bucket, Key: &key, IfMatch: str(etag), VersionId: str(versionID), RequestPayer: b.payer(),
+		Bucket: &b.cfg.Bucket, Key: &key, IfMatch: ifMatch(etag), VersionId: str(versionID), RequestPayer: b.payer(),
 	}, withSums)
 	if err != nil {
 		return nil, classify("HeadObject", key, err)
 	}
-	if etag != "" && !sameETag(etag, val(out.ETag)) {
+	if etag != "" && !sameETag(etag, etagOf(key, out.ETag, out.LastModified, val(out.ContentLength))) {
 		return nil, &Error{Op: "HeadObject", Key: key, Kind: ErrChanged}
 	}
 	return parseSum(out.ChecksumCRC64NVME), nil
@@ -53,12 +59,15 @@ func (b *Bucket) Sum(ctx context.Context, key, etag, versionID string) (*uint64,
 // and may be read until Put returns. crc is the CRC64NVME of the body, which
 // the server compares; nil is not sent.
 func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size int64, crc *uint64, p Properties, c Cond) (Object, error) {
+	if err := b.checkDated(ctx, key, c); err != nil {
+		return Object{}, err
+	}
 	in := &awss3.PutObjectInput{
 		Bucket: &b.cfg.Bucket, Key: &key, Body: body, ContentLength: &size, RequestPayer: b.payer(),
 		ContentType: str(p.ContentType), CacheControl: str(p.CacheControl), ContentDisposition: str(p.ContentDisposition),
 		ContentEncoding: str(p.ContentEncoding), ContentLanguage: str(p.ContentLanguage), Expires: p.sentExpires(), Metadata: p.sentMeta(),
 		StorageClass: b.storageClass(&p), ACL: types.ObjectCannedACL(b.cfg.ACL), Tagging: str(p.Tags),
-		IfMatch: str(c.IfMatch), IfNoneMatch: ifNoneMatch(c),
+		IfMatch: ifMatch(c.IfMatch), IfNoneMatch: ifNoneMatch(c),
 	}
 	in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = b.encryption(&p)
 	var out *awss3.PutObjectOutput
@@ -147,14 +156,17 @@ func (b *Bucket) copyMarker(ctx context.Context, src Object, dstKey string, repl
 }
 
 func (b *Bucket) copyObject(ctx context.Context, src Object, version, dstKey string, replace *Properties, c Cond) (Object, error) {
+	if err := b.checkDated(ctx, dstKey, c); err != nil {
+		return Object{}, err
+	}
 	kept := replace
 	if kept == nil {
 		kept = src.placement()
 	}
 	in := &awss3.CopyObjectInput{
-		Bucket: &b.cfg.Bucket, Key: &dstKey, CopySource: aws.String(b.copySource(src.Key, version)), CopySourceIfMatch: str(src.ETag),
+		Bucket: &b.cfg.Bucket, Key: &dstKey, CopySource: aws.String(b.copySource(src.Key, version)), CopySourceIfMatch: ifMatch(src.ETag), CopySourceIfUnmodifiedSince: ifUnmodified(src.ETag),
 		RequestPayer: b.payer(), StorageClass: b.storageClass(kept), ACL: types.ObjectCannedACL(b.cfg.ACL),
-		IfMatch: str(c.IfMatch), IfNoneMatch: ifNoneMatch(c), MetadataDirective: types.MetadataDirectiveCopy,
+		IfMatch: ifMatch(c.IfMatch), IfNoneMatch: ifNoneMatch(c), MetadataDirective: types.MetadataDirectiveCopy,
 	}
 	in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = b.encryption(kept)
 	if p := replace; p != nil {

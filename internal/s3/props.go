@@ -84,20 +84,6 @@ func needsRestore(class, archiveStatus, restore string) bool {
 	return class == string(types.StorageClassGlacier) || class == string(types.StorageClassDeepArchive) || archiveStatus != ""
 }
 
-// quoted gives an ETag its quotes, which some servers leave out in some answers.
-func quoted(etag *string) string {
-	e := val(etag)
-	if e == "" || strings.HasSuffix(e, `"`) {
-		return e
-	}
-	return `"` + e + `"`
-}
-
-// sameETag compares without quotes and without the mark of a weak one.
-func sameETag(a, b string) bool {
-	return strings.Trim(strings.TrimPrefix(a, "W/"), `"`) == strings.Trim(strings.TrimPrefix(b, "W/"), `"`)
-}
-
 // placement is what a copy does not take over by itself. What was in an archive and
 // was restored is to stay readable.
 func (o *Object) placement() *Properties {

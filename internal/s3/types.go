@@ -53,7 +53,7 @@ type Config struct {
 // Object is one version of one object.
 type Object struct {
 	Key          string
-	ETag         string // with its quotes, as the server sent it
+	ETag         string // with its quotes, as the server sent it; or what stands for it, see Dated
 	VersionID    string // empty in buckets without versions
 	Size         int64
 	LastModified time.Time // second precision, the server's clock

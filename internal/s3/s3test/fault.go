@@ -26,6 +26,8 @@ type Fault struct {
 	Rate    int64  // bytes per second of the answer's body; 0: no limit
 	Corrupt bool   // the first byte of the body sent is another
 	ETag    string // the answer names this one
+
+	NoLength bool // the answer to a HEAD does not tell the size
 }
 
 // hold waits until the client or the server gives up.
@@ -76,6 +78,9 @@ func (a *answer) WriteHeader(status int) {
 		}
 		if f.ETag != "" && a.Header().Get("ETag") != "" {
 			a.Header().Set("ETag", f.ETag)
+		}
+		if f.NoLength && a.r.Method == http.MethodHead {
+			a.Header().Del("Content-Length")
 		}
 	}
 	a.ResponseWriter.WriteHeader(status)

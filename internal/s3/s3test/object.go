@@ -57,6 +57,13 @@ func (s *Server) PutObject(key string, data []byte, header http.Header) string {
 	return o.etag
 }
 
+// PutUntagged stores an object that has no ETag, as versitygw has files that it found.
+func (s *Server) PutUntagged(key string, data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.store(Name, key, &object{data: strings.NewReader(string(data)), size: int64(len(data))})
+}
+
 // PutPattern stores an object of size bytes that takes no memory. Its bytes are
 // those of Pattern.
 func (s *Server) PutPattern(key string, size int64) string {

@@ -152,7 +152,9 @@ func (c *call) get(w *answer) error {
 	if o.sum != "" && status == http.StatusOK && c.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
 		w.Header().Set(sumHeader, o.sum)
 	}
-	w.Header().Set("ETag", o.etag)
+	if o.etag != "" {
+		w.Header().Set("ETag", o.etag)
+	}
 	w.Header().Set("Last-Modified", o.at.UTC().Format(http.TimeFormat))
 	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 	w.WriteHeader(status)
@@ -197,6 +199,9 @@ func (c *call) source() (*object, error) {
 	if want := c.Header.Get("X-Amz-Copy-Source-If-Match"); want != "" && want != o.etag && !c.s.mu.ignore {
 		return nil, errPrecondition
 	}
+	if since, err := http.ParseTime(c.Header.Get("X-Amz-Copy-Source-If-Unmodified-Since")); err == nil && o.at.After(since) {
+		return nil, errPrecondition
+	}
 	return o, nil
 }
 
@@ -219,6 +224,9 @@ func (c *call) copyObject(w *answer) error {
 		}
 	}
 	o := &object{data: src.data, size: src.size, etag: src.etag, header: kept(c.Header)}
+	if o.etag == "" {
+		o.etag = etagOf([]byte(c.key))
+	}
 	if c.Header.Get("X-Amz-Metadata-Directive") != "REPLACE" {
 		o.header = src.header.Clone()
 		for _, placed := range []string{"X-Amz-Storage-Class", "X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"} {
