@@ -353,9 +353,9 @@ func TestFailedFillTakesNoRoom(t *testing.T) {
 	})
 }
 
-// Stores without CRC64NVME take whole files, streams and edits all the same.
+// Stores without CRC32C, or that do not combine it, take whole files, streams and edits all the same.
 func TestStoresWithOtherChecksums(t *testing.T) {
-	for _, sums := range []s3test.Sums{s3test.RefuseCRC64, s3test.RefuseCRC64With400, s3test.RefuseAllCRC, s3test.IgnoreAllCRC} {
+	for _, sums := range []s3test.Sums{s3test.RefuseCRC32C, s3test.RefuseCRC32CWith400, s3test.RefuseAllCRC, s3test.IgnoreAllCRC, s3test.IgnoreTypes} {
 		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
 			g.server.SetSums(sums)
 			data := writePattern(1, 32<<20)

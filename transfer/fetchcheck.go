@@ -5,11 +5,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/minio/crc64nvme"
-
 	"s3mount/cache"
 	"s3mount/internal/mem"
 	"s3mount/internal/s3"
+	"s3mount/internal/sum"
 )
 
 // ErrDamaged: bytes that the bucket sent, or the disk kept, are not those of the object.
@@ -29,10 +28,10 @@ const checkIdle = 5 * time.Minute
 // sumPage is the sums of 64 neighbouring blocks. Most files are read in few places.
 type sumPage struct {
 	seen uint64 // bits
-	sums [64]uint64
+	sums [64]sum.Sums
 }
 
-// contentCheck compares a version with the CRC64NVME that the bucket has of it, once all
+// contentCheck compares a version with the checksum that the bucket has of it, once all
 // of its blocks have passed, in whatever order. An answer for a range carries no checksum, so
 // that is the earliest time; from then on each block is compared as it comes again.
 //
@@ -43,17 +42,17 @@ type contentCheck struct {
 	pages   []*sumPage // by block
 	latest  time.Time  // when one passed
 	left    int64      // blocks that have not passed
-	want    *uint64
+	want    s3.Sum
 	known   bool          // want is known
 	asked   chan struct{} // closed when want is known, or never will be; nil: not asked yet
 	damaged time.Time     // who opened it before may have wrong bytes
 }
 
-// expect notes what the bucket has; nil: nothing.
-func (k *contentCheck) expect(crc *uint64) {
+// expect notes what the bucket has, which may be nothing.
+func (k *contentCheck) expect(said s3.Sum) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.want, k.known = crc, true
+	k.want, k.known = said, true
 }
 
 // damagedSince tells whether who reads since then may have got wrong bytes.
@@ -63,10 +62,10 @@ func (k *contentCheck) damagedSince(t time.Time) bool {
 	return !k.damaged.IsZero() && !k.damaged.Before(t)
 }
 
-// note takes the sum of a block. ask: the sum of all will be needed (not for what the disk
+// note takes the sums of a block. ask: the sum of all will be needed (not for what the disk
 // has: that is read without the bucket); whole: all are there; bad: the block is not what it
 // was before.
-func (k *contentCheck) note(i, blocks int64, crc uint64, loaded bool) (ask, whole, bad bool) {
+func (k *contentCheck) note(i, blocks int64, sums sum.Sums, loaded bool) (ask, whole, bad bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.pages == nil {
@@ -79,10 +78,10 @@ func (k *contentCheck) note(i, blocks int64, crc uint64, loaded bool) (ask, whol
 		k.pages[i/64] = page
 	}
 	if page.seen&bit != 0 {
-		return false, false, page.sums[i%64] != crc
+		return false, false, page.sums[i%64] != sums
 	}
 	page.seen |= bit
-	page.sums[i%64] = crc
+	page.sums[i%64] = sums
 	k.left--
 	if !loaded && k.asked == nil && !k.known && k.left <= blocks/2 {
 		k.asked, ask = make(chan struct{}), true
@@ -103,15 +102,15 @@ func (k *contentCheck) holds(size int64) bool {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.want == nil || k.pages == nil || k.left > 0 {
+	if !k.want.Comparable() || k.pages == nil || k.left > 0 {
 		return true
 	}
 	blocks := (size + mem.BlockSize - 1) / mem.BlockSize
-	sums := make([]uint64, 0, blocks)
+	sums := make([]sum.Sums, 0, blocks)
 	for _, page := range k.pages {
 		sums = append(sums, page.sums[:min(64, blocks-int64(len(sums)))]...)
 	}
-	return s3.CombineBlocks(sums, mem.BlockSize, size-(blocks-1)*mem.BlockSize) == *k.want
+	return k.want.Is(sum.Blocks(sums, mem.BlockSize, size-(blocks-1)*mem.BlockSize))
 }
 
 // condemn fails who has it open now.
@@ -142,7 +141,7 @@ func (f *Fetcher) checkBlock(r *Remote, c *cache.Content, i int64, p []byte, loa
 	if c.Blocks() > checkMost {
 		return
 	}
-	ask, whole, bad := r.check.note(i, c.Blocks(), crc64nvme.Checksum(p), loaded)
+	ask, whole, bad := r.check.note(i, c.Blocks(), sum.Of(p), loaded)
 	if ask {
 		f.askSum(r)
 	}
@@ -169,12 +168,12 @@ func (f *Fetcher) askSum(r *Remote) {
 	o, k := r.Object(), &r.check
 	f.wg.Go(func() {
 		defer close(k.asked)
-		sum, err := f.opts.Bucket.Sum(f.ctx, o.Key, o.ETag, o.VersionID)
+		said, err := f.opts.Bucket.Sum(f.ctx, o.Key, o.ETag, o.VersionID)
 		if err != nil {
 			f.opts.Log.Debug("no checksum to compare with", "key", o.Key, "error", err)
 			return
 		}
-		k.expect(sum)
+		k.expect(said)
 	})
 }
 

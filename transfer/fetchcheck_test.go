@@ -12,21 +12,25 @@ import (
 // learns of it with the last bytes, and reads it right the second time.
 func TestReadFindsWrongBytes(t *testing.T) {
 	for name, c := range map[string]struct {
-		size          int64
-		sealed, wrong bool // the bucket has a checksum; an answer is wrong
-		heads         int
+		size   int64
+		sealed string // the checksum that the bucket has
+		wrong  bool   // an answer is
+		heads  int
 	}{
-		"right":               {8 << 20, true, false, 1},
-		"wrong":               {8 << 20, true, true, 1},
-		"small and wrong":     {100 << 10, true, true, 0},
-		"without a checksum":  {8 << 20, false, true, 1},
-		"small, and right":    {100 << 10, true, false, 0},
-		"small, without such": {100 << 10, false, true, 0},
+		"right":               {8 << 20, "CRC32C", false, 1},
+		"wrong":               {8 << 20, "CRC32C", true, 1},
+		"wrong, CRC64NVME":    {8 << 20, "CRC64NVME", true, 1},
+		"right, CRC64NVME":    {8 << 20, "CRC64NVME", false, 1},
+		"of another kind":     {8 << 20, "CRC32", true, 1},
+		"small and wrong":     {100 << 10, "CRC32C", true, 0},
+		"without a checksum":  {8 << 20, "", true, 1},
+		"small, and right":    {100 << 10, "CRC64NVME", false, 0},
+		"small, without such": {100 << 10, "", true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fetchSim(t, c.size, 64<<20, func(t *testing.T, g *fetchRig) {
-				if c.sealed {
-					g.server.Seal(g.object.Key)
+				if c.sealed != "" {
+					g.server.Seal(g.object.Key, c.sealed)
 				}
 				g.fault(func(count int, n int64) *s3test.Fault {
 					if c.wrong && count == 1 {
@@ -37,7 +41,7 @@ func TestReadFindsWrongBytes(t *testing.T) {
 				opened := time.Now()
 				time.Sleep(time.Second)
 				g.pass()
-				found := c.sealed && c.wrong
+				found := c.wrong && (c.sealed == "CRC32C" || c.sealed == "CRC64NVME")
 				if got := g.remote.check.damagedSince(opened); got != found {
 					t.Errorf("damage was found: %v, want %v", got, found)
 				}

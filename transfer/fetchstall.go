@@ -102,7 +102,7 @@ func (f *Fetcher) get(ctx context.Context, ask *rangeAsk) (io.ReadCloser, error)
 	)
 	if ask.off == 0 && ask.n == o.Size {
 		if body, answer, err = f.opts.Bucket.Get(ctx, o.Key, o.ETag, o.VersionID, o.Size); err == nil {
-			ask.remote.check.expect(answer.CRC64NVME)
+			ask.remote.check.expect(answer.Sum)
 		}
 	} else {
 		body, answer, err = f.opts.Bucket.GetRange(ctx, o.Key, o.ETag, o.VersionID, ask.off, ask.n)

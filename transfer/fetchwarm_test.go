@@ -40,7 +40,7 @@ func TestWarmKeepsWhatWasThere(t *testing.T) {
 // second try brings all.
 func TestWarmFindsWrongBytes(t *testing.T) {
 	diskSim(t, 20<<20+5, func(t *testing.T, g *diskRig) {
-		g.server.Seal(g.object.Key)
+		g.server.Seal(g.object.Key, "CRC64NVME")
 		g.fault(func(count int, n int64) *s3test.Fault {
 			if count == 2 {
 				return &s3test.Fault{Corrupt: true}

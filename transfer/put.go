@@ -35,12 +35,12 @@ func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Ob
 	size := c.ext.Size()
 	f.mu.Lock()
 	body := c.body(0, size)
-	crc, known := c.sums.get(1, 0, size)
+	sums, known := c.sums.get(1, 0, size)
 	f.mu.Unlock()
 	defer body.Close()
 	if !known {
 		var err error
-		if crc, err = sumOf(body); err != nil {
+		if sums, err = sumOf(body); err != nil {
 			return s3.Object{}, err
 		}
 	}
@@ -56,7 +56,7 @@ func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Ob
 		return s3.Object{}, err
 	}
 	body.taken = sent
-	o, err := f.eng.bucket.Put(ctx, key, body, size, &crc, props, cond)
+	o, err := f.eng.bucket.Put(ctx, key, body, size, &sums, props, cond)
 	if err != nil {
 		return f.ambiguous(ctx, c, key, err)
 	}

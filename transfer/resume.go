@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"s3mount/internal/s3"
+	"s3mount/internal/sum"
 	"s3mount/transfer/journal"
 	"s3mount/transfer/plan"
 )
@@ -100,28 +101,28 @@ func (f *File) keepParts(c *content, s *upload, listed []s3.Part) (kept int, err
 	return kept, nil
 }
 
-// sameBytes compares a part in the bucket with the spool: by CRC64NVME where the
+// sameBytes compares a part in the bucket with the spool: by its checksum where the
 // bucket tells it, else by the MD5 that most stores use as the ETag of a part.
 func (f *File) sameBytes(c *content, s *upload, span plan.Piece, l s3.Part, p *part) (bool, error) {
 	f.mu.Lock()
 	body := c.body(span.Off, span.Len)
 	f.mu.Unlock()
 	defer body.Close()
-	crc, known := uint64(0), false
+	sums, known := sum.Sums{}, false
 	if s.layout == f.eng.layoutOf(c) && s.pieces == nil {
-		if crc, known = c.sums.get(int(l.Number), span.Off, span.Len); !known {
-			crc, known = c.keptSum(int(l.Number), span.Off, span.Len)
+		if sums, known = c.sums.get(int(l.Number), span.Off, span.Len); !known {
+			sums, known = c.keptSum(int(l.Number), span.Off, span.Len)
 		}
 	}
 	if !known {
 		var err error
-		if crc, err = sumOf(body); err != nil {
+		if sums, err = sumOf(body); err != nil {
 			return false, err
 		}
 	}
-	p.crc = crc
-	if l.CRC64NVME != nil {
-		return *l.CRC64NVME == crc, nil
+	p.sums = sums
+	if l.Sum.Comparable() {
+		return l.Sum.Is(sums), nil
 	}
 	h := md5.New()
 	if _, err := body.WriteTo(h); err != nil {

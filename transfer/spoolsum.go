@@ -3,6 +3,7 @@ package transfer
 import (
 	"maps"
 
+	"s3mount/internal/sum"
 	"s3mount/transfer/journal"
 	"s3mount/transfer/plan"
 )
@@ -13,9 +14,9 @@ import (
 // when the record is written. A record with checksums seals its bytes: before a
 // write changes any of them, the checksums are taken back.
 
-// keptSums are the CRC64NVME of the data in each part that did not change since
+// keptSums are the checksums of the data in each part that did not change since
 // they were taken. Guarded by File.mu.
-type keptSums map[int]uint64
+type keptSums map[int]sum.Sums
 
 // forget drops those of parts that hold any byte of [from, to).
 func (k keptSums) forget(l plan.Layout, from, to int64) {
@@ -23,7 +24,7 @@ func (k keptSums) forget(l plan.Layout, from, to int64) {
 		return
 	}
 	first, last := l.At(from), l.At(to-1)
-	maps.DeleteFunc(k, func(n int, _ uint64) bool { return n >= first && n <= last })
+	maps.DeleteFunc(k, func(n int, _ sum.Sums) bool { return n >= first && n <= last })
 }
 
 // sumSpool takes the checksums for a record of the content, whose changes were at.
@@ -35,11 +36,11 @@ func (f *File) sumSpool(c *content, rec *journal.Record, spool *journal.File, at
 	f.mu.Lock()
 	skip := !c.frozen && c.rewritten || c.merging != ""
 	for _, p := range parts {
-		if crc, ok := c.kept[p.Number]; ok {
-			known[p.Number] = crc
+		if sums, ok := c.kept[p.Number]; ok {
+			known[p.Number] = sums
 		} else if len(p.Ranges) == 1 {
-			if crc, ok := c.sums.get(p.Number, p.Ranges[0].Off, p.Ranges[0].Len); ok {
-				known[p.Number] = crc
+			if sums, ok := c.sums.get(p.Number, p.Ranges[0].Off, p.Ranges[0].Len); ok {
+				known[p.Number] = sums
 			}
 		}
 	}
@@ -51,15 +52,15 @@ func (f *File) sumSpool(c *content, rec *journal.Record, spool *journal.File, at
 	buf, put := pooled(1 << 20)
 	defer put()
 	for _, p := range parts {
-		crc, ok := known[p.Number]
+		sums, ok := known[p.Number]
 		if !ok {
 			var err error
-			if crc, err = p.Sum(spool, buf); err != nil {
+			if sums, err = p.Sum(spool, buf); err != nil {
 				return nil, err
 			}
-			known[p.Number] = crc
+			known[p.Number] = sums
 		}
-		out.Add(crc)
+		out.Add(sums)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,7 +100,7 @@ func (c *content) recallSums(r *journal.Record, layout plan.Layout) {
 		return
 	}
 	parts := journal.DataParts(r.Extents, layout)
-	if len(r.Sums.CRC64NVME) != 8*len(parts) {
+	if !r.Sums.Cover(len(parts)) {
 		return
 	}
 	c.kept, c.sealed = keptSums{}, c.ext.Size()
@@ -108,13 +109,13 @@ func (c *content) recallSums(r *journal.Record, layout plan.Layout) {
 	}
 }
 
-// keptSum is the checksum of part n when all its bytes are data that a record has
+// keptSum is the checksums of part n when all its bytes are data that a record has
 // the checksum of. The caller holds File.mu, or is alone with a frozen content.
-func (c *content) keptSum(n int, off, size int64) (uint64, bool) {
-	crc, ok := c.kept[n]
+func (c *content) keptSum(n int, off, size int64) (sum.Sums, bool) {
+	sums, ok := c.kept[n]
 	if !ok {
-		return 0, false
+		return sum.Sums{}, false
 	}
 	x := c.ext.Range(off, size)
-	return crc, len(x) == 1 && x[0].Kind == plan.Data && x[0].Len == size
+	return sums, len(x) == 1 && x[0].Kind == plan.Data && x[0].Len == size
 }

@@ -3,12 +3,11 @@ package transfer
 import (
 	"io"
 
-	"github.com/minio/crc64nvme"
-
+	"s3mount/internal/sum"
 	"s3mount/transfer/plan"
 )
 
-// partSums takes the CRC64NVME of parts from the written bytes themselves, before
+// partSums takes the checksums of parts from the written bytes themselves, before
 // they reach the disk, so that the server notices what the disk or the network
 // changed. It follows one sequential run of writes; parts written in another order
 // have no sum, and get one from the spool.
@@ -20,7 +19,7 @@ type partSums struct {
 
 type partSum struct {
 	off, size int64
-	crc       uint64
+	sums      sum.Sums
 }
 
 // add takes the bytes p at off.
@@ -42,7 +41,7 @@ func (s *partSums) add(l plan.Layout, p []byte, off int64) {
 		}
 		k := min(int64(len(p)), start+size-off)
 		if s.n == n {
-			s.run.crc = crc64nvme.Update(s.run.crc, p[:k])
+			s.run.sums.Add(p[:k])
 			s.run.size += k
 			if s.run.size == size {
 				s.keep()
@@ -71,21 +70,19 @@ func (s *partSums) forget(from, to int64) {
 	}
 }
 
-// get is the sum of exactly [off, off+size).
-func (s *partSums) get(n int, off, size int64) (crc uint64, ok bool) {
+// get is those of exactly [off, off+size).
+func (s *partSums) get(n int, off, size int64) (_ sum.Sums, ok bool) {
 	d, ok := s.done[n]
 	if !ok && s.n == n {
 		d, ok = s.run, true
 	}
-	return d.crc, ok && d.off == off && d.size == size
+	return d.sums, ok && d.off == off && d.size == size
 }
 
-// sumOf takes the CRC64NVME of a body, and goes back to its start.
-func sumOf(body *body) (uint64, error) {
-	h := crc64nvme.New()
-	_, err := body.WriteTo(h)
-	if err == nil {
+// sumOf takes the checksums of a body, and goes back to its start.
+func sumOf(body *body) (sums sum.Sums, err error) {
+	if _, err = body.WriteTo(&sums); err == nil {
 		_, err = body.Seek(0, io.SeekStart)
 	}
-	return h.Sum64(), err
+	return sums, err
 }

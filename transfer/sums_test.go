@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
-	"s3mount/transfer/journal"
 	"testing"
 
-	"github.com/minio/crc64nvme"
-
+	"s3mount/internal/sum"
+	"s3mount/transfer/journal"
 	"s3mount/transfer/plan"
 )
 
@@ -56,13 +55,13 @@ func TestSumsAreThoseOfTheBytes(t *testing.T) {
 		for n := 1; n <= l.Count(int64(len(data))); n++ {
 			off := (n - 1) * part
 			end := min(off+part, len(data))
-			crc, ok := s.get(n, int64(off), int64(end-off))
+			sums, ok := s.get(n, int64(off), int64(end-off))
 			if !ok {
 				continue
 			}
 			have++
-			if want := crc64nvme.Checksum(data[off:end]); crc != want {
-				t.Fatalf("seed %d, part %d: %x, want %x", seed, n, crc, want)
+			if want := sum.Of(data[off:end]); sums != want {
+				t.Fatalf("seed %d, part %d: %x, want %x", seed, n, sums, want)
 			}
 		}
 		if !wild && have != l.Count(int64(len(data))) {
@@ -89,7 +88,7 @@ func TestSumOf(t *testing.T) {
 	defer spool.Unref()
 	defer body.Close()
 	got, err := sumOf(body)
-	if want := crc64nvme.Checksum(data[5 : 5+2<<20]); got != want || err != nil {
+	if want := sum.Of(data[5 : 5+2<<20]); got != want || err != nil {
 		t.Errorf("%x, %v, want %x", got, err, want)
 	}
 	if again, err := io.ReadAll(body); !bytes.Equal(again, data[5:5+2<<20]) || err != nil {

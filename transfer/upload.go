@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"s3mount/internal/s3"
+	"s3mount/internal/sum"
 	"s3mount/transfer/plan"
 )
 
@@ -45,7 +46,7 @@ type part struct {
 	size   int64
 	etag   string
 	sum    s3.Sum // as the store compared it
-	crc    uint64
+	sums   sum.Sums
 	misses int
 	again  time.Time   // while it waits for its next try
 	timer  *time.Timer // that ends the wait
@@ -224,7 +225,7 @@ func (f *File) sendPart(j partJob, taken func()) bool {
 	}
 	p.state, p.dirty, p.size = partSending, false, span.Len
 	p.again, p.timer = time.Time{}, nil
-	crc, known := c.sums.get(j.n, span.Off, span.Len)
+	sums, known := c.sums.get(j.n, span.Off, span.Len)
 	known = known && s.pieces == nil
 	base := c.baseObject()
 	if c.done != nil {
@@ -238,32 +239,32 @@ func (f *File) sendPart(j partJob, taken func()) bool {
 		sent, err = f.eng.bucket.UploadPartCopy(s.ctx, s.key, s.id, int32(j.n), *base, span.Off, span.Len)
 	} else {
 		if !known && s.pieces == nil {
-			crc, err = sumOf(body)
+			sums, err = sumOf(body)
 		}
 		if body.taken = taken; err == nil {
-			sent, err = f.eng.bucket.UploadPart(s.ctx, s.key, s.id, int32(j.n), body, span.Len, f.partCRC(s, &crc))
+			sent, err = f.eng.bucket.UploadPart(s.ctx, s.key, s.id, int32(j.n), body, span.Len, f.partSums(s, &sums))
 		}
 	}
 	body.Close()
-	f.partSent(j, p, sent, crc, err)
+	f.partSent(j, p, sent, sums, err)
 	return err == nil
 }
 
-// partCRC leaves the checksum out of uploads with copied parts, which
+// partSums leaves the checksums out of uploads with copied parts, which
 // S3-compatible servers refuse to mix.
-func (f *File) partCRC(s *upload, crc *uint64) *uint64 {
+func (f *File) partSums(s *upload, sums *sum.Sums) *sum.Sums {
 	if s.pieces != nil {
 		return nil
 	}
-	return crc
+	return sums
 }
 
-func (f *File) partSent(j partJob, p *part, sent s3.Part, crc uint64, err error) {
+func (f *File) partSent(j partJob, p *part, sent s3.Part, sums sum.Sums, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.cond.Broadcast()
 	if err == nil {
-		p.state, p.etag, p.sum, p.crc, p.misses = partSent, sent.ETag, sent.Sum, crc, 0
+		p.state, p.etag, p.sum, p.sums, p.misses = partSent, sent.ETag, sent.Sum, sums, 0
 		f.eng.signalFreed() // it may leave the spool
 		f.lastErr = nil
 		return
@@ -341,7 +342,7 @@ func (s *upload) list(size int64) []s3.Part {
 		p := s.parts[n]
 		part := s3.Part{Number: int32(n), ETag: p.etag, Size: p.size}
 		if s.pieces == nil {
-			part.CRC64NVME, part.Sum = &p.crc, p.sum
+			part.Sums, part.Sum = &p.sums, p.sum
 		}
 		out = append(out, part)
 	}

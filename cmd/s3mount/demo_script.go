@@ -174,7 +174,7 @@ func (d *demo) compare(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			inBucket, err := sum(body)
+			inBucket, err := digest(body)
 			body.Close()
 			if err != nil {
 				return err
@@ -213,10 +213,10 @@ func fileSum(path string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	return sum(f)
+	return digest(f)
 }
 
-func sum(r io.Reader) (string, error) {
+func digest(r io.Reader) (string, error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {
 		return "", err

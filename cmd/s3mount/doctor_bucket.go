@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/minio/crc64nvme"
-
 	"s3mount/internal/s3"
+	"s3mount/internal/sum"
 )
 
 // bucketDoctor tries everything that a mount does with a bucket.
@@ -200,8 +199,8 @@ func (d *bucketDoctor) checkMultipart(ctx context.Context) {
 		d.found.failErr("multipart upload", err)
 		return
 	}
-	crc := crc64nvme.Checksum([]byte(scratchText))
-	_, err = d.bucket.UploadPart(ctx, d.key, id, 1, strings.NewReader(scratchText), int64(len(scratchText)), &crc)
+	sums := sum.Of([]byte(scratchText))
+	_, err = d.bucket.UploadPart(ctx, d.key, id, 1, strings.NewReader(scratchText), int64(len(scratchText)), &sums)
 	if err == nil {
 		_, err = d.bucket.ListParts(ctx, d.key, id)
 	}

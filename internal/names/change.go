@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"s3mount/internal/s3"
+	"s3mount/internal/sum"
 	"s3mount/transfer"
 )
 
@@ -115,9 +116,8 @@ func (n *Node) setDirMeta(ctx context.Context, change func(*transfer.Meta)) erro
 // putMarker writes the object that stands for a directory.
 func (t *Tree) putMarker(ctx context.Context, p string, meta *transfer.Meta) (s3.Object, error) {
 	key := t.key(p) + "/"
-	crc := uint64(0)
 	props := transfer.Properties(meta, key, "")
-	o, err := t.bucket.Put(ctx, key, strings.NewReader(""), 0, &crc, props, s3.Cond{})
+	o, err := t.bucket.Put(ctx, key, strings.NewReader(""), 0, &sum.Sums{}, props, s3.Cond{})
 	if err != nil {
 		return s3.Object{}, err
 	}

@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minio/crc64nvme"
-
 	"s3mount/internal/s3"
+	"s3mount/internal/sum"
 )
 
 const blockSize = 8 << 20
@@ -72,8 +71,8 @@ func BenchmarkUploadPart(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		crc := crc64nvme.Checksum(data)
-		if _, err = bucket.UploadPart(b.Context(), "bench", id, 1, bytes.NewReader(data), blockSize, &crc); err != nil {
+		sums := sum.Of(data)
+		if _, err = bucket.UploadPart(b.Context(), "bench", id, 1, bytes.NewReader(data), blockSize, &sums); err != nil {
 			b.Fatal(err)
 		}
 	})

@@ -36,6 +36,7 @@ type Bucket struct {
 	credsMissing error         // the chain found none: requests go unsigned
 	credsTime    time.Duration // what the chain took, which Check has less
 	sums         atomic.Int32  // algorithm that the server knows
+	wholeSums    atomic.Bool   // it combines those of parts
 }
 
 // Open builds the client. It sends nothing, except what the credential chain

@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/minio/crc64nvme"
-
 	"s3mount/internal/s3"
+	"s3mount/internal/sum"
 )
 
 const (
@@ -16,8 +15,8 @@ const (
 
 func sendPart(t *testing.T, b *s3.Bucket, key, id string, n int32, data []byte) s3.Part {
 	t.Helper()
-	crc := crc64nvme.Checksum(data)
-	p, err := b.UploadPart(t.Context(), key, id, n, bytes.NewReader(data), int64(len(data)), &crc)
+	sums := sum.Of(data)
+	p, err := b.UploadPart(t.Context(), key, id, n, bytes.NewReader(data), int64(len(data)), &sums)
 	if err != nil {
 		t.Fatalf("part %d: %v", n, err)
 	}
@@ -39,7 +38,7 @@ func testMultipart(t *testing.T, server backend, b *s3.Bucket) {
 		t.Errorf("parts are %+v", listed)
 	}
 	for _, p := range listed {
-		if p.CRC64NVME == nil {
+		if !p.Sum.Comparable() {
 			t.Errorf("part %d is listed without its checksum", p.Number)
 		}
 	}
@@ -47,12 +46,19 @@ func testMultipart(t *testing.T, server backend, b *s3.Bucket) {
 	if err != nil || len(uploads) != 1 || uploads[0].ID != id || uploads[0].Key != "multi" || uploads[0].Initiated.IsZero() {
 		t.Errorf("uploads are %+v, %v", uploads, err)
 	}
+	wrong := first
+	wrong.Sums = &sum.Sums{CRC32C: first.Sums.CRC32C + 1}
+	_, err = b.Complete(t.Context(), "multi", id, []s3.Part{wrong, second, last}, s3.Cond{IfNoneMatch: true})
+	want(t, "complete with the checksum of other bytes", err, s3.ErrBadDigest)
 	o, err := b.Complete(t.Context(), "multi", id, []s3.Part{first, second, last}, s3.Cond{IfNoneMatch: true})
 	want(t, "complete", err, nil)
 	head, err := b.Head(t.Context(), "multi")
 	want(t, "head", err, nil)
 	if head.ETag != o.ETag || head.Size != int64(len(data)) || o.Size != head.Size || !bytes.Equal(get(t, b, "multi"), data) {
 		t.Errorf("object is %+v, Complete said %+v", head, o)
+	}
+	if said, err := b.Sum(t.Context(), "multi", o.ETag, o.VersionID); server.fake == nil && (err != nil || !said.Comparable() || !said.Is(sum.Of(data))) {
+		t.Errorf("the object has the checksum %+v, %v", said, err)
 	}
 	_, err = b.ListParts(t.Context(), "multi", id)
 	want(t, "list parts afterwards", err, s3.ErrNoUpload)
@@ -86,7 +92,7 @@ func testPartCopies(t *testing.T, server backend, b *s3.Bucket) {
 func testMultipartErrors(t *testing.T, server backend, b *s3.Bucket) {
 	const gone = "0123456789abcdef"
 	small := []byte("small")
-	crc := crc64nvme.Checksum(small)
+	sums := sum.Of(small)
 	_, err := b.UploadPart(t.Context(), "errors", gone, 1, bytes.NewReader(small), 5, nil)
 	want(t, "part of no upload", err, s3.ErrNoUpload)
 	_, err = b.Complete(t.Context(), "errors", gone, []s3.Part{{Number: 1, ETag: `"0123456789abcdef0123456789abcdef"`}}, s3.Cond{})
@@ -94,7 +100,7 @@ func testMultipartErrors(t *testing.T, server backend, b *s3.Bucket) {
 	want(t, "abort of no upload", b.Abort(t.Context(), "errors", gone), nil)
 	id, err := b.CreateUpload(t.Context(), "errors", s3.Properties{})
 	want(t, "create", err, nil)
-	bad := crc + 1
+	bad := sum.Sums{CRC64NVME: sums.CRC64NVME + 1, CRC32C: sums.CRC32C + 1}
 	_, err = b.UploadPart(t.Context(), "errors", id, 1, bytes.NewReader(small), 5, &bad)
 	want(t, "wrong checksum", err, s3.ErrBadDigest)
 	one, two := sendPart(t, b, "errors", id, 1, small), sendPart(t, b, "errors", id, 2, small)

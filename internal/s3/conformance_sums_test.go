@@ -9,10 +9,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/minio/crc64nvme"
 
 	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
+	"s3mount/internal/sum"
 )
 
 // No server of the three holds preconditions on the target of a copy, and all hold
@@ -39,7 +39,7 @@ func testProbeConditions(t *testing.T, server backend, b *s3.Bucket) {
 	}
 }
 
-// Every server knows CRC64NVME, confirms it in its answers, and verifies the others too.
+// Every server knows CRC32C, confirms it in its answers, and verifies the others too.
 func testChecksums(t *testing.T, server backend, b *s3.Bucket) {
 	data := noise(fiveMiB+1000, 11)
 	for _, name := range []string{"CRC64NVME", "CRC32C", "CRC32", "MD5"} {
@@ -48,8 +48,9 @@ func testChecksums(t *testing.T, server backend, b *s3.Bucket) {
 		if got := b.SumInUse(); got != name {
 			t.Errorf("%s: the server made it %s", name, got)
 		}
-		crc := crc64nvme.Checksum(data) + 1
-		_, err := b.Put(t.Context(), name, bytes.NewReader(data), int64(len(data)), &crc, s3.Properties{}, s3.Cond{})
+		sums := sum.Of(data)
+		sums.CRC32C, sums.CRC64NVME = sums.CRC32C+1, sums.CRC64NVME+1
+		_, err := b.Put(t.Context(), name, bytes.NewReader(data), int64(len(data)), &sums, s3.Properties{}, s3.Cond{})
 		want(t, name+": put of other bytes", err, s3.ErrBadDigest)
 		if !bytes.Equal(get(t, b, name), data) {
 			t.Errorf("%s: other bytes arrived", name)
@@ -74,8 +75,8 @@ func sendWithSum(t *testing.T, b *s3.Bucket, key string, data []byte) {
 func testTags(t *testing.T, server backend, b *s3.Bucket) {
 	p := s3.Properties{Tags: url.Values{"project": {"a + b=c:@/"}, "state": {"raw"}}.Encode()}
 	data := []byte("data")
-	crc := crc64nvme.Checksum(data)
-	_, err := b.Put(t.Context(), "tagged", bytes.NewReader(data), 4, &crc, p, s3.Cond{})
+	sums := sum.Of(data)
+	_, err := b.Put(t.Context(), "tagged", bytes.NewReader(data), 4, &sums, p, s3.Cond{})
 	want(t, "put", err, nil)
 	id, err := b.CreateUpload(t.Context(), "tagged-parts", p)
 	want(t, "create", err, nil)
@@ -152,17 +153,18 @@ func versionedBucket(t *testing.T, server backend) *s3.Bucket {
 	return server.open(t, func(o *s3.Config) { o.Bucket = c.Bucket })
 }
 
-// Stores that do not know CRC64NVME get the best checksum that they verify.
+// Stores that do not know CRC32C get the best checksum that they verify.
 func TestChecksumFallback(t *testing.T) {
 	for name, test := range map[string]struct {
 		knows s3test.Sums
 		used  string
 	}{
-		"all":                  {s3test.AllSums, "CRC64NVME"},
-		"501 to CRC64NVME":     {s3test.RefuseCRC64, "CRC32C"},
-		"400 to CRC64NVME":     {s3test.RefuseCRC64With400, "CRC32C"},
+		"all":                  {s3test.AllSums, "CRC32C"},
+		"501 to CRC32C":        {s3test.RefuseCRC32C, "CRC64NVME"},
+		"400 to CRC32C":        {s3test.RefuseCRC32CWith400, "CRC64NVME"},
 		"501 to all":           {s3test.RefuseAllCRC, "MD5"},
 		"silently without any": {s3test.IgnoreAllCRC, "MD5"},
+		"without types":        {s3test.IgnoreTypes, "CRC32C"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, srv *s3test.Server, b *s3.Bucket) {
@@ -185,8 +187,8 @@ func TestChecksumFallback(t *testing.T) {
 				for i := range data[:10] { // bytes that change on this machine are never sent
 					bad := bytes.Clone(data)
 					bad[i] ^= 1
-					crc := crc64nvme.Checksum(data)
-					_, err := b.Put(t.Context(), "k", bytes.NewReader(bad), int64(len(bad)), &crc, s3.Properties{}, s3.Cond{})
+					sums := sum.Of(data)
+					_, err := b.Put(t.Context(), "k", bytes.NewReader(bad), int64(len(bad)), &sums, s3.Properties{}, s3.Cond{})
 					want(t, "put of damaged bytes", err, s3.ErrBadDigest)
 				}
 				if got, _ := srv.Object("k"); !bytes.Equal(got, data) {

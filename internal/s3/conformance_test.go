@@ -10,10 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/minio/crc64nvme"
-
 	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
+	"s3mount/internal/sum"
 )
 
 // TestConformance asks the fake, the embedded server and a real MinIO the same
@@ -60,8 +59,8 @@ func want(t *testing.T, what string, err, kind error) {
 
 func put(t *testing.T, b *s3.Bucket, key string, data []byte) s3.Object {
 	t.Helper()
-	crc := crc64nvme.Checksum(data)
-	o, err := b.Put(t.Context(), key, bytes.NewReader(data), int64(len(data)), &crc, s3.Properties{}, s3.Cond{})
+	sums := sum.Of(data)
+	o, err := b.Put(t.Context(), key, bytes.NewReader(data), int64(len(data)), &sums, s3.Properties{}, s3.Cond{})
 	if err != nil {
 		t.Fatalf("put %q: %v", key, err)
 	}
@@ -133,8 +132,8 @@ func testProperties(t *testing.T, server backend, b *s3.Bucket) {
 		}
 	}
 	data := []byte("data")
-	crc := crc64nvme.Checksum(data)
-	put, err := b.Put(t.Context(), "props", bytes.NewReader(data), 4, &crc, p, s3.Cond{})
+	sums := sum.Of(data)
+	put, err := b.Put(t.Context(), "props", bytes.NewReader(data), 4, &sums, p, s3.Cond{})
 	want(t, "put", err, nil)
 	o, err := b.Head(t.Context(), "props")
 	check("head", o, err)
@@ -146,13 +145,13 @@ func testProperties(t *testing.T, server backend, b *s3.Bucket) {
 	body.Close()
 	id, err := b.CreateUpload(t.Context(), "props-multi", p)
 	want(t, "create", err, nil)
-	part, err := b.UploadPart(t.Context(), "props-multi", id, 1, bytes.NewReader(data), 4, &crc)
+	part, err := b.UploadPart(t.Context(), "props-multi", id, 1, bytes.NewReader(data), 4, &sums)
 	want(t, "part", err, nil)
 	_, err = b.Complete(t.Context(), "props-multi", id, []s3.Part{part}, s3.Cond{})
 	want(t, "complete", err, nil)
 	o, err = b.Head(t.Context(), "props-multi")
 	check("multipart", o, err)
-	bad := crc + 1
+	bad := sum.Sums{CRC64NVME: sums.CRC64NVME + 1, CRC32C: sums.CRC32C + 1}
 	_, err = b.Put(t.Context(), "props", bytes.NewReader(data), 4, &bad, p, s3.Cond{})
 	want(t, "wrong checksum", err, s3.ErrBadDigest)
 	_, err = b.Head(t.Context(), "none")

@@ -1,8 +1,8 @@
 package s3
 
-// UseSum makes the bucket send another checksum than CRC64NVME.
+// UseSum makes the bucket send another checksum than CRC32C.
 func (b *Bucket) UseSum(name string) {
-	for a := crc64nvmeSum; a <= md5Sum; a++ {
+	for a := crc32cSum; a <= md5Sum; a++ {
 		if a.String() == name {
 			b.sums.Store(int32(a))
 		}

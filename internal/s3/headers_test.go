@@ -7,6 +7,7 @@ import (
 
 	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
+	"s3mount/internal/sum"
 )
 
 // The options of the mount must really reach the server, with each request
@@ -17,14 +18,14 @@ func TestOptionHeaders(t *testing.T) {
 			c.SSE, c.SSEKMSKey, c.StorageClass, c.ACL, c.RequestPayer = "aws:kms", "key-id", "STANDARD_IA", "bucket-owner-full-control", true
 		})
 		ctx := t.Context()
-		crc := uint64(0)
-		_, err := b.Put(ctx, "k", strings.NewReader(""), 0, &crc, s3.Properties{}, s3.Cond{})
+		sums := sum.Sums{}
+		_, err := b.Put(ctx, "k", strings.NewReader(""), 0, &sums, s3.Properties{}, s3.Cond{})
 		want(t, "put", err, nil)
 		_, err = b.Copy(ctx, s3.Object{Key: "k"}, "l", nil, s3.Cond{})
 		want(t, "copy", err, nil)
 		id, err := b.CreateUpload(ctx, "m", s3.Properties{})
 		want(t, "create", err, nil)
-		_, err = b.UploadPart(ctx, "m", id, 1, strings.NewReader(""), 0, &crc)
+		_, err = b.UploadPart(ctx, "m", id, 1, strings.NewReader(""), 0, &sums)
 		want(t, "part", err, nil)
 		b.ListParts(ctx, "m", id)
 		b.ListUploads(ctx, "")
@@ -46,7 +47,7 @@ func TestOptionHeaders(t *testing.T) {
 			}
 			if r.Op == "PutObject" || r.Op == "UploadPart" {
 				expect(t, r, "X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
-				expect(t, r, "X-Amz-Checksum-Crc64nvme", "AAAAAAAAAAA=")
+				expect(t, r, "X-Amz-Checksum-Crc32c", "AAAAAA==")
 				expect(t, r, "X-Amz-Trailer", "")
 			}
 		}

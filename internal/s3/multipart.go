@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"s3mount/internal/sum"
 )
 
 // UploadOption changes how a multipart upload is created.
@@ -18,8 +20,8 @@ type UploadOption int
 const WithCopies UploadOption = 1
 
 // CreateUpload begins a multipart upload. Its parts are to be sent with their
-// CRC64NVME, unless it was created WithCopies: then without. Where the server does
-// not know CRC64NVME, it gets another checksum by itself.
+// Sums, unless it was created WithCopies: then without. Where the server knows neither
+// of those, it gets another checksum by itself.
 func (b *Bucket) CreateUpload(ctx context.Context, key string, p Properties, opts ...UploadOption) (uploadID string, err error) {
 	in := &awss3.CreateMultipartUploadInput{
 		Bucket: &b.cfg.Bucket, Key: &key, RequestPayer: b.payer(),
@@ -45,17 +47,25 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, p Properties, opt
 	if val(out.UploadId) == "" {
 		return "", &Error{Op: "CreateMultipartUpload", Key: key, Kind: ErrServer, Detail: "the answer has no upload ID"}
 	}
+	b.noteWhole(out.ChecksumType)
 	return *out.UploadId, nil
 }
 
-// UploadPart sends part n. The body is read as by Put. Without crc, as in uploads
+// noteWhole: a server that says so compares the checksum of all parts with the object.
+func (b *Bucket) noteWhole(said types.ChecksumType) {
+	if said == types.ChecksumTypeFullObject {
+		b.wholeSums.Store(true)
+	}
+}
+
+// UploadPart sends part n. The body is read as by Put. Without sums, as in uploads
 // created WithCopies, its MD5 is sent.
-func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, n int32, body io.ReadSeeker, size int64, crc *uint64) (Part, error) {
+func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, n int32, body io.ReadSeeker, size int64, sums *sum.Sums) (Part, error) {
 	in := &awss3.UploadPartInput{
 		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, PartNumber: &n,
 		Body: body, ContentLength: &size, RequestPayer: b.payer(),
 	}
-	part := Part{Number: n, Size: size, CRC64NVME: crc}
+	part := Part{Number: n, Size: size, Sums: sums}
 	send := func(s Sum) (confirmed bool, err error) {
 		in.ChecksumCRC64NVME, in.ChecksumCRC32C, in.ChecksumCRC32, in.ContentMD5 = s.headers()
 		out, err := b.api.Load().UploadPart(withBody(ctx, body), in, unsigned)
@@ -66,8 +76,8 @@ func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, n int32, 
 		return s.confirmed(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32), nil
 	}
 	var err error
-	if crc != nil {
-		err = b.withSum("UploadPart", key, body, crc, send)
+	if sums != nil {
+		err = b.withSum("UploadPart", key, body, sums, send)
 	} else {
 		var s Sum
 		if s, err = md5Sum.of(body, nil); err == nil {
@@ -147,20 +157,15 @@ func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Par
 		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, RequestPayer: b.payer(),
 		IfMatch: ifMatch(c.IfMatch), IfNoneMatch: ifNoneMatch(c), MultipartUpload: &types.CompletedMultipartUpload{},
 	}
-	whole, sums := wholeSum(parts)
-	sums = sums && b.algorithm() == crc64nvmeSum
-	if sums {
-		in.ChecksumCRC64NVME, in.ChecksumType = sumHeader(&whole), types.ChecksumTypeFullObject
+	if whole := wholeSum(parts); whole.Known() && b.wholeSums.Load() {
+		in.ChecksumCRC64NVME, in.ChecksumCRC32C, _, _ = whole.headers()
+		in.ChecksumType = types.ChecksumTypeFullObject
 	}
 	var size int64
 	for _, p := range parts {
 		size += p.Size
 		done := types.CompletedPart{PartNumber: aws.Int32(p.Number), ETag: aws.String(p.ETag)}
-		if sums {
-			done.ChecksumCRC64NVME = sumHeader(p.CRC64NVME)
-		} else {
-			_, done.ChecksumCRC32C, done.ChecksumCRC32, _ = p.Sum.headers()
-		}
+		done.ChecksumCRC64NVME, done.ChecksumCRC32C, done.ChecksumCRC32, _ = p.Sum.headers()
 		in.MultipartUpload.Parts = append(in.MultipartUpload.Parts, done)
 	}
 	out, err := b.api.Load().CompleteMultipartUpload(ctx, in)
@@ -171,6 +176,22 @@ func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Par
 	o, err := b.written(key, out.ETag, out.VersionId, size, out.ResultMetadata)
 	o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey = string(out.ServerSideEncryption), val(out.SSEKMSKeyId), val(out.BucketKeyEnabled)
 	return o, err
+}
+
+// wholeSum combines the checksums of the parts, if the server compared one of the same kind
+// with each.
+func wholeSum(parts []Part) Sum {
+	var all sum.Sums
+	for _, p := range parts {
+		if p.Sums == nil || !p.Sum.Comparable() || p.Sum.of != parts[0].Sum.of {
+			return Sum{}
+		}
+		all = all.Then(*p.Sums, p.Size)
+	}
+	if len(parts) == 0 {
+		return Sum{}
+	}
+	return parts[0].Sum.of.pick(all)
 }
 
 // Abort ends an upload and drops its parts; one that is gone is no error. Parts

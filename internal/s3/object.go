@@ -13,6 +13,8 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
+
+	"s3mount/internal/sum"
 )
 
 // Head asks for one object, with its properties.
@@ -40,25 +42,26 @@ func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
 	return o, nil
 }
 
-// Sum asks for the CRC64NVME of a version of an object: nil where the server has none.
-func (b *Bucket) Sum(ctx context.Context, key, etag, versionID string) (*uint64, error) {
+// Sum asks for the checksum of a version of an object. It is Comparable where the server has
+// one of all bytes.
+func (b *Bucket) Sum(ctx context.Context, key, etag, versionID string) (Sum, error) {
 	out, err := b.api.Load().HeadObject(ctx, &awss3.HeadObjectInput{
 		Bucket: &b.cfg.Bucket, Key: &key, IfMatch: ifMatch(etag), VersionId: str(versionID), RequestPayer: b.payer(),
 	}, withSums)
 	if err != nil {
-		return nil, classify("HeadObject", key, err)
+		return Sum{}, classify("HeadObject", key, err)
 	}
 	if etag != "" && !sameETag(etag, etagOf(key, out.ETag, out.LastModified, val(out.ContentLength))) {
-		return nil, &Error{Op: "HeadObject", Key: key, Kind: ErrChanged}
+		return Sum{}, &Error{Op: "HeadObject", Key: key, Kind: ErrChanged}
 	}
-	return parseSum(out.ChecksumCRC64NVME), nil
+	return objectSum(out.ChecksumType, out.ChecksumCRC64NVME, out.ChecksumCRC32C), nil
 }
 
 // Put writes an object in one request; it replaces what is there, unless c says
 // otherwise. The body is read from its present position, again for each try,
-// and may be read until Put returns. crc is the CRC64NVME of the body, which
-// the server compares; nil is not sent.
-func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size int64, crc *uint64, p Properties, c Cond) (Object, error) {
+// and may be read until Put returns. The server compares the body with
+// its Sums; nil are not sent.
+func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size int64, sums *sum.Sums, p Properties, c Cond) (Object, error) {
 	if err := b.checkDated(ctx, key, c); err != nil {
 		return Object{}, err
 	}
@@ -71,7 +74,7 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size i
 	}
 	in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = b.encryption(&p)
 	var out *awss3.PutObjectOutput
-	err := b.withSum("PutObject", key, body, crc, func(s Sum) (confirmed bool, err error) {
+	err := b.withSum("PutObject", key, body, sums, func(s Sum) (confirmed bool, err error) {
 		in.ChecksumCRC64NVME, in.ChecksumCRC32C, in.ChecksumCRC32, in.ContentMD5 = s.headers()
 		if out, err = b.api.Load().PutObject(withBody(ctx, body), in, unsigned); err != nil {
 			return false, err

@@ -1,8 +1,6 @@
 package s3
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"mime"
 	"net/http"
 	"net/url"
@@ -115,23 +113,6 @@ func (b *Bucket) copySource(key, version string) string {
 		out.WriteString("?versionId=" + url.QueryEscape(version))
 	}
 	return out.String()
-}
-
-// sumHeader is a CRC64NVME as S3 writes it: base64 of eight bytes, big endian.
-func sumHeader(crc *uint64) *string {
-	if crc == nil {
-		return nil
-	}
-	return str(base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, *crc)))
-}
-
-func parseSum(s *string) *uint64 {
-	raw, err := base64.StdEncoding.DecodeString(val(s))
-	if err != nil || len(raw) != 8 {
-		return nil
-	}
-	crc := binary.BigEndian.Uint64(raw)
-	return &crc
 }
 
 func val[T any](p *T) T {

@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"s3mount/internal/sum"
 )
 
 // Config says which bucket, and how to reach it.
@@ -63,7 +65,7 @@ type Object struct {
 	Props        Properties
 	HasProps     bool // Props are known: true from Head and GetRange, false from List
 
-	CRC64NVME *uint64 // of all bytes, from Get and Sum where the server has it
+	Sum Sum // of all bytes, from Get where the server has it
 }
 
 // Properties is what an object carries besides its bytes.
@@ -97,11 +99,11 @@ type Cond struct {
 
 // Part is one uploaded part.
 type Part struct {
-	Number    int32 // 1 to 10,000
-	ETag      string
-	Size      int64
-	CRC64NVME *uint64 // nil when the server did not say
-	Sum       Sum     // what the server compared instead; Complete names it
+	Number int32 // 1 to 10,000
+	ETag   string
+	Size   int64
+	Sums   *sum.Sums // nil when the caller has none
+	Sum    Sum       // what the server compared; Complete names it
 }
 
 // PendingUpload is a multipart upload that was neither completed nor aborted.

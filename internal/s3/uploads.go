@@ -19,10 +19,11 @@ func (b *Bucket) ListParts(ctx context.Context, key, uploadID string) ([]Part, e
 		if err != nil {
 			return nil, ofUpload(classify("ListParts", key, err))
 		}
+		b.noteWhole(out.ChecksumType)
 		for _, p := range out.Parts {
 			parts = append(parts, Part{
-				Number: val(p.PartNumber), ETag: quoted(p.ETag), Size: val(p.Size), CRC64NVME: parseSum(p.ChecksumCRC64NVME),
-				Sum: listedSum(p.ChecksumCRC32C, p.ChecksumCRC32),
+				Number: val(p.PartNumber), ETag: quoted(p.ETag), Size: val(p.Size),
+				Sum: saidSum(p.ChecksumCRC64NVME, p.ChecksumCRC32C, p.ChecksumCRC32),
 			})
 		}
 		if !val(out.IsTruncated) {

@@ -7,8 +7,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/minio/crc64nvme"
-
+	"s3mount/internal/sum"
 	"s3mount/transfer/plan"
 )
 
@@ -21,6 +20,7 @@ type Sums struct {
 	PartSize  int64  `json:"part_size,omitempty"` // of the layout; 0: growing
 	Hint      int64  `json:"size_hint,omitempty"` // of the layout
 	CRC64NVME []byte `json:"crc64nvme"`           // 8 bytes each, big endian
+	CRC32C    []byte `json:"crc32c,omitempty"`    // 4 bytes each; records of earlier versions have none
 }
 
 // PartData is the bytes of one part that a spool file holds.
@@ -51,26 +51,36 @@ func DataParts(extents []plan.Extent, layout plan.Layout) []PartData {
 	return out
 }
 
-// Sum reads the bytes and takes their CRC64NVME.
-func (p PartData) Sum(r io.ReaderAt, buf []byte) (uint64, error) {
-	crc := uint64(0)
+// Sum reads the bytes and takes their checksums.
+func (p PartData) Sum(r io.ReaderAt, buf []byte) (sums sum.Sums, err error) {
 	for _, x := range p.Ranges {
 		for off := x.Off; off < x.End(); {
 			k := min(int64(len(buf)), x.End()-off)
 			if _, err := r.ReadAt(buf[:k], off); err != nil {
-				return 0, err
+				return sums, err
 			}
-			crc, off = crc64nvme.Update(crc, buf[:k]), off+k
+			sums.Add(buf[:k])
+			off += k
 		}
 	}
-	return crc, nil
+	return sums, nil
 }
 
-// Add appends the checksum of the next part.
-func (s *Sums) Add(crc uint64) { s.CRC64NVME = binary.BigEndian.AppendUint64(s.CRC64NVME, crc) }
+// Add appends the checksums of the next part.
+func (s *Sums) Add(sums sum.Sums) {
+	s.CRC64NVME = binary.BigEndian.AppendUint64(s.CRC64NVME, sums.CRC64NVME)
+	s.CRC32C = binary.BigEndian.AppendUint32(s.CRC32C, sums.CRC32C)
+}
 
-// At is the i-th checksum.
-func (s *Sums) At(i int) uint64 { return binary.BigEndian.Uint64(s.CRC64NVME[8*i:]) }
+// Cover tells whether there are both checksums of so many parts.
+func (s *Sums) Cover(parts int) bool {
+	return len(s.CRC64NVME) == 8*parts && len(s.CRC32C) == 4*parts
+}
+
+// At is the checksums of the i-th part, which are there.
+func (s *Sums) At(i int) sum.Sums {
+	return sum.Sums{CRC64NVME: binary.BigEndian.Uint64(s.CRC64NVME[8*i:]), CRC32C: binary.BigEndian.Uint32(s.CRC32C[4*i:])}
+}
 
 // Verify reads the bytes of a record and compares them with its checksums. It fails
 // with ErrDamaged. What has no checksums passes: its bytes were to change.
@@ -88,7 +98,7 @@ func (r *Record) Verify(file io.ReaderAt) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		if got != r.Sums.At(i) {
+		if got.CRC64NVME != binary.BigEndian.Uint64(r.Sums.CRC64NVME[8*i:]) {
 			return fmt.Errorf("%w: between byte %d and %d", ErrDamaged, p.Ranges[0].Off, p.Ranges[len(p.Ranges)-1].End())
 		}
 	}

@@ -15,8 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/minio/crc64nvme"
 )
 
 // keysAfter gives the full keys of a bucket from the one given on. It needs the lock.
@@ -41,6 +39,9 @@ func (c *call) create(w *answer) error {
 	c.s.mu.uploads[id] = &upload{
 		bucket: c.bucket, key: c.key, header: kept(c.Header), parts: map[int]*part{}, at: time.Now(),
 		sums: c.s.declared(c.Header.Get("X-Amz-Checksum-Algorithm")),
+	}
+	if c.s.mu.sums != IgnoreTypes && c.Header.Get(typeHeader) != "" {
+		w.Header().Set(typeHeader, c.Header.Get(typeHeader))
 	}
 	w.xml(http.StatusOK, struct {
 		XMLName               xml.Name `xml:"InitiateMultipartUploadResult"`
@@ -176,7 +177,7 @@ func (c *call) listParts(w *answer) error {
 		p := u.parts[n]
 		l := listedPart{PartNumber: n, LastModified: time.Now().UTC().Format(isoTime), ETag: p.etag, Size: p.size}
 		switch u.sums {
-		case sumHeader:
+		case crc64Header:
 			l.ChecksumCRC64NVME = p.crc
 		case crc32cHeader:
 			l.ChecksumCRC32C = p.crc
@@ -259,10 +260,9 @@ func (c *call) assemble(u *upload, asked *completeRequest) (*object, error) {
 		return nil, &fault{400, "MalformedXML", "You must specify at least one part"}
 	}
 	o.data = all
-	if want := c.Header.Get(sumHeader); want != "" && u.sums == sumHeader {
-		whole := crc64nvme.New()
-		io.Copy(whole, io.NewSectionReader(all, 0, o.size))
-		if encodeSum(whole.Sum64()) != want {
+	if want := c.Header.Get(u.sums); want != "" {
+		data, err := io.ReadAll(io.NewSectionReader(all, 0, o.size))
+		if err != nil || c.s.mu.sums == IgnoreTypes || sumIn(u.sums, data) != want {
 			return nil, errDigest
 		}
 	}

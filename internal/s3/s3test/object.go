@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/minio/crc64nvme"
 )
 
 // object is one version of one object.
@@ -21,8 +19,9 @@ type object struct {
 	etag    string
 	version string
 	at      time.Time
-	sum     string      // its CRC64NVME, as in the header; may be empty
 	header  http.Header // Content-Type and the like, X-Amz-Meta-*, storage class
+
+	sumHeader, sum string // its checksum; may be empty
 }
 
 // upload is a multipart upload that is not completed.
@@ -86,13 +85,15 @@ func (s *Server) Touch(key string, header http.Header) {
 	s.mu.objects[Name+"/"+key].header = header.Clone()
 }
 
-// Seal takes the CRC64NVME of an object of the bucket Name, to be told to who asks.
-func (s *Server) Seal(key string) {
+// Seal takes a checksum of an object of the bucket Name, to be told to who asks: CRC64NVME,
+// CRC32C or CRC32.
+func (s *Server) Seal(key, algorithm string) {
 	data, _ := s.Object(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o := s.mu.objects[Name+"/"+key]; o != nil {
-		o.sum = encodeSum(crc64nvme.Checksum(data))
+		o.sumHeader = headerOf(algorithm)
+		o.sum = sumIn(o.sumHeader, data)
 	}
 }
 

@@ -3,7 +3,6 @@ package s3test
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -16,7 +15,7 @@ import (
 
 const (
 	isoTime       = "2006-01-02T15:04:05.000Z"
-	sumHeader     = "X-Amz-Checksum-Crc64nvme"
+	crc64Header   = "X-Amz-Checksum-Crc64nvme"
 	taggingHeader = "X-Amz-Tagging"
 )
 
@@ -99,10 +98,6 @@ func (a *answer) written(o *object) {
 	a.WriteHeader(http.StatusOK)
 }
 
-func encodeSum(crc uint64) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, crc))
-}
-
 // find gives the object a read asks for.
 func (c *call) find() (*object, error) {
 	c.s.mu.Lock()
@@ -150,7 +145,7 @@ func (c *call) get(w *answer) error {
 		w.Header().Set("X-Amz-Version-Id", o.version)
 	}
 	if o.sum != "" && status == http.StatusOK && c.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
-		w.Header().Set(sumHeader, o.sum)
+		w.Header().Set(o.sumHeader, o.sum)
 	}
 	if o.etag != "" {
 		w.Header().Set("ETag", o.etag)

@@ -11,25 +11,27 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/minio/crc64nvme"
+	"s3mount/internal/sum"
 )
 
 // Sums is the checksums that a server knows.
 type Sums int
 
 // AllSums is what AWS, MinIO and versitygw know. Others refuse what they do not know,
-// with 501, or with 400; some ignore it. All know Content-MD5.
+// with 501, or with 400; some ignore it, or do not combine those of parts. All know Content-MD5.
 const (
-	AllSums            Sums = iota
-	RefuseCRC64             // 501
-	RefuseCRC64With400      // "Unsupported header"
-	RefuseAllCRC            // 501
+	AllSums             Sums = iota
+	RefuseCRC32C             // 501
+	RefuseCRC32CWith400      // "Unsupported header"
+	RefuseAllCRC             // 501
 	IgnoreAllCRC
+	IgnoreTypes // of parts with CRC32C, objects get a checksum of checksums
 )
 
 const (
 	crc32cHeader = "X-Amz-Checksum-Crc32c"
 	crc32Header  = "X-Amz-Checksum-Crc32"
+	typeHeader   = "X-Amz-Checksum-Type"
 )
 
 var errSums = &fault{501, "NotImplemented", "A header you provided implies functionality that is not implemented"}
@@ -38,7 +40,7 @@ var errSums = &fault{501, "NotImplemented", "A header you provided implies funct
 func headerOf(algorithm string) string {
 	switch strings.ToUpper(algorithm) {
 	case "CRC64NVME":
-		return sumHeader
+		return crc64Header
 	case "CRC32C":
 		return crc32cHeader
 	case "CRC32":
@@ -60,7 +62,7 @@ func (c *call) sentSum() (header, value string) {
 	c.s.mu.Lock()
 	ignore := c.s.mu.sums == IgnoreAllCRC
 	c.s.mu.Unlock()
-	for _, h := range []string{sumHeader, crc32cHeader, crc32Header} {
+	for _, h := range []string{crc64Header, crc32cHeader, crc32Header} {
 		if v := c.Header.Get(h); v != "" && !ignore {
 			return h, v
 		}
@@ -79,10 +81,10 @@ func (c *call) knowsSums() error {
 	known := c.s.mu.sums
 	c.s.mu.Unlock()
 	switch {
-	case known == RefuseCRC64 && header == sumHeader, known == RefuseAllCRC && header != "":
+	case known == RefuseCRC32C && header == crc32cHeader, known == RefuseAllCRC && header != "":
 		return errSums
-	case known == RefuseCRC64With400 && header == sumHeader:
-		return &fault{400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc64nvme' received for this API call."}
+	case known == RefuseCRC32CWith400 && header == crc32cHeader:
+		return &fault{400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc32c' received for this API call."}
 	}
 	return nil
 }
@@ -95,19 +97,21 @@ func (c *call) sumHolds(data []byte) bool {
 			return false
 		}
 	}
-	switch header, want := c.sentSum(); header {
-	case sumHeader:
-		return want == encodeSum(crc64nvme.Checksum(data))
-	case crc32cHeader:
-		return want == encodeSum32(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
-	case crc32Header:
-		return want == encodeSum32(crc32.ChecksumIEEE(data))
-	}
-	return true
+	header, want := c.sentSum()
+	return header == "" || want == sumIn(header, data)
 }
 
-func encodeSum32(crc uint32) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc))
+// sumIn is the checksum of data as that header has it.
+func sumIn(header string, data []byte) string {
+	sums := sum.Of(data)
+	raw := binary.BigEndian.AppendUint32(nil, sums.CRC32C)
+	switch header {
+	case crc64Header:
+		raw = binary.BigEndian.AppendUint64(nil, sums.CRC64NVME)
+	case crc32Header:
+		raw = binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(data))
+	}
+	return base64.StdEncoding.EncodeToString(raw)
 }
 
 // echoSum names the checksum in the answer.
