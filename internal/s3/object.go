@@ -255,7 +255,7 @@ func ifNoneMatch(c Cond) *string {
 }
 
 // unsigned leaves the body out of the signature: hashing it costs more CPU than
-// sending it, and the CRC64NVME protects it.
+// sending it, and its checksum protects it.
 func unsigned(o *awss3.Options) {
 	o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 }
