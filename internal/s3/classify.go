@@ -168,6 +168,9 @@ func (e *Error) kindOfAnswer(err error) error {
 	return ErrInvalid
 }
 
+// notS3 is said of answers that no S3 server gives.
+const notS3 = "this is not the answer of an S3 server (a login page or a proxy?)"
+
 // ofGarbage: the status says success, yet the answer could not be read. Either
 // the connection broke within it, or something else than S3 answered.
 func (e *Error) ofGarbage(err error) error {
@@ -176,7 +179,7 @@ func (e *Error) ofGarbage(err error) error {
 		return ErrTimeout
 	}
 	if !isBroken(err) {
-		e.Detail = "this is not the answer of an S3 server (a login page or a proxy?)"
+		e.Detail = notS3
 	}
 	return ErrUnavailable
 }

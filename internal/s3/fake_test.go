@@ -3,6 +3,7 @@ package s3_test
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"io"
 	"net/http"
@@ -146,6 +147,43 @@ func TestRetries(t *testing.T) {
 				// breaks before the answer; here none was used before.
 				if n := srv.Count("PutObject"); n != c.tries {
 					t.Errorf("%d tries; want %d", n, c.tries)
+				}
+			})
+		})
+	}
+}
+
+// TestListingsThatCannotBeRead holds that no answer but a listing is taken for one, and
+// that it is asked again.
+func TestListingsThatCannotBeRead(t *testing.T) {
+	page := func(inside string) []byte {
+		return []byte(xml.Header + "<ListBucketResult><Name>bucket</Name>" + inside + "</ListBucketResult>")
+	}
+	for name, body := range map[string][]byte{
+		"nothing":           {},
+		"cut":               page("<Contents><Key>dir/a</Key></Contents>")[:90],
+		"a page of the web": []byte("<html><body>Please log in</body></html>"),
+		"an error":          []byte("<Error><Code>InternalError</Code></Error>"),
+		"of another prefix": page("<Contents><Key>d</Key><Size>1</Size></Contents>"),
+		"of another folder": page("<CommonPrefixes><Prefix>other/</Prefix></CommonPrefixes>"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, srv *s3test.Server, b *s3.Bucket) {
+				srv.PutObject("dir/a", nil, nil)
+				tries := 0
+				srv.Fault(func(*http.Request) *s3test.Fault {
+					if tries++; tries < 3 || strings.HasPrefix(name, "of ") {
+						return &s3test.Fault{Instead: body}
+					}
+					return nil
+				})
+				page, err := b.List(context.Background(), "dir/", "/", "", "", 0)
+				if strings.HasPrefix(name, "of ") {
+					if !errors.Is(err, s3.ErrServer) {
+						t.Errorf("%v, %v", page.Objects, err)
+					}
+				} else if err != nil || len(page.Objects) != 1 {
+					t.Errorf("%v, %v", page.Objects, err)
 				}
 			})
 		})

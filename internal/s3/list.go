@@ -2,7 +2,9 @@ package s3
 
 import (
 	"context"
+	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -38,6 +40,9 @@ func (b *Bucket) List(ctx context.Context, prefix, delimiter, startAfter string,
 	for _, p := range out.CommonPrefixes {
 		page.Prefixes = append(page.Prefixes, decode(val(p.Prefix)))
 	}
+	if key := page.outside(prefix); key != "" {
+		return Page{}, &Error{Op: "ListObjectsV2", Key: prefix, Kind: ErrServer, Detail: fmt.Sprintf("the listing names %q, which is not below the prefix", key)}
+	}
 	if val(out.IsTruncated) {
 		page.Next = val(out.NextContinuationToken)
 		if page.Next == "" || page.Next == token {
@@ -45,6 +50,21 @@ func (b *Bucket) List(ctx context.Context, prefix, delimiter, startAfter string,
 		}
 	}
 	return page, nil
+}
+
+// outside is a key that the listing of a prefix must not name; empty: there is none.
+func (p *Page) outside(prefix string) string {
+	for i := range p.Objects {
+		if key := p.Objects[i].Key; !strings.HasPrefix(key, prefix) {
+			return key
+		}
+	}
+	for _, key := range p.Prefixes {
+		if !strings.HasPrefix(key, prefix) {
+			return key
+		}
+	}
+	return ""
 }
 
 func listed(o *types.Object, decode func(string) string) Object {

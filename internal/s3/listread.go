@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"io"
 	"slices"
@@ -44,6 +45,8 @@ func (l *listReader) handle(ctx context.Context, in middleware.DeserializeInput,
 		rest = io.MultiReader(rest, failing{err})
 	} else if l.out, err = parseListing(string(body)); err == nil {
 		rest = strings.NewReader("<ListBucketResult/>")
+	} else if !isListing(body) { // the SDK would take it for a listing of nothing
+		rest = failing{errPage}
 	}
 	answer.Body = struct {
 		io.Reader
@@ -59,6 +62,17 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // errPage is a page that is left to the SDK.
 var errPage = errors.New("not a page as all servers write it")
+
+// isListing tells whether an answer begins as a listing does: others may be of something
+// between here and the server, and an empty one has lost its bytes.
+func isListing(body []byte) bool {
+	for d := xml.NewDecoder(bytes.NewReader(body)); ; {
+		t, err := d.Token()
+		if root, ok := t.(xml.StartElement); ok || err != nil {
+			return strings.EqualFold(root.Name.Local, "ListBucketResult")
+		}
+	}
+}
 
 // parseListing reads a page. It takes plain elements only: no comments, no sections of
 // CDATA, no prefixes of names.

@@ -23,6 +23,9 @@ func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
 	if err != nil {
 		return Object{}, classify("HeadObject", key, err)
 	}
+	if val(out.ETag) == "" && out.LastModified == nil {
+		return Object{}, &Error{Op: "HeadObject", Key: key, Kind: ErrUnavailable, Detail: notS3}
+	}
 	size := val(out.ContentLength)
 	if out.ContentLength == nil {
 		if size, err = b.listedSize(ctx, key, out.ETag); err != nil {

@@ -9,12 +9,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 const (
 	maxAttempts    = 8 // while the server answers, and says that it could not
-	maxUnanswered  = 3 // while it does not: who is offline has to know soon
+	maxUnanswered  = 3 // while it does not, or what comes cannot be read: who is offline has to know soon
 	brokenDelay    = 100 * time.Millisecond
 	throttleDelay  = 500 * time.Millisecond
 	unansweredStep = 4 // factor from one pause to the next
@@ -31,7 +32,7 @@ func newRetryer() aws.Retryer {
 		o.RateLimiter = ratelimit.None
 		o.Backoff = retry.BackoffDelayerFunc(backoff)
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(neverRetry)}, o.Retryables...)
-		o.Retryables = append(o.Retryables, retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
+		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(retryGarbage), retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
 	})
 }
 
@@ -39,7 +40,7 @@ func newRetryer() aws.Retryer {
 // for a server that has too much to do. attempt counts from 1. An error ends the tries.
 func backoff(attempt int, err error) (time.Duration, error) {
 	var answer *smithyhttp.ResponseError
-	if !errors.As(err, &answer) || answer.HTTPStatusCode() == 0 {
+	if !errors.As(err, &answer) || answer.HTTPStatusCode() < http.StatusMultipleChoices {
 		if attempt >= maxUnanswered {
 			return 0, err
 		}
@@ -62,6 +63,16 @@ func backoff(attempt int, err error) (time.Duration, error) {
 func neverRetry(err error) aws.Ternary {
 	if isCertificateError(err) {
 		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
+}
+
+// retryGarbage repeats a request whose answer says that it succeeded, and cannot be read:
+// mostly the connection broke within it.
+func retryGarbage(err error) aws.Ternary {
+	var garbage *smithy.DeserializationError
+	if errors.As(err, &garbage) {
+		return aws.TrueTernary
 	}
 	return aws.UnknownTernary
 }

@@ -15,6 +15,8 @@ type Fault struct {
 	Code, Message string
 	Header        http.Header
 
+	Instead []byte // all of the answer's body, when not nil; nothing was done
+
 	NoAnswer   bool // the request arrives, and nothing ever comes back
 	Drop       bool // the connection closes, and nothing was done
 	LoseAnswer bool // it is carried out, then the connection closes
@@ -48,6 +50,9 @@ func (s *Server) before(w *answer, r *http.Request, f *Fault) bool {
 	case f.NoAnswer:
 		io.Copy(io.Discard, r.Body)
 		s.hold(r)
+	case f.Instead != nil:
+		w.Write(f.Instead)
+		return true
 	case f.Drop:
 		panic(http.ErrAbortHandler)
 	case f.Status != 0:

@@ -284,12 +284,26 @@ func (c *call) list(w *answer) error {
 	}
 	c.s.mu.Lock()
 	last := c.collect(&out, q.Get("prefix"), q.Get("delimiter"), after, limit, encode)
+	if c.s.mu.unordered {
+		out.Contents = shuffled(out.Contents)
+		out.CommonPrefixes = shuffled(out.CommonPrefixes)
+	}
 	c.s.mu.Unlock()
 	if out.IsTruncated {
 		out.NextContinuationToken = base64.StdEncoding.EncodeToString([]byte(last))
 	}
 	w.xml(http.StatusOK, out)
 	return nil
+}
+
+// shuffled puts every other element in front.
+func shuffled[T any](list []T) (out []T) {
+	for first := range 2 {
+		for i := 1 - first; i < len(list); i += 2 {
+			out = append(out, list[i])
+		}
+	}
+	return out
 }
 
 // collect fills a page and returns where it ended. It needs the lock.

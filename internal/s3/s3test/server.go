@@ -42,6 +42,7 @@ type Server struct {
 		versioned bool
 		ignore    bool
 		copyConds bool
+		unordered bool
 		sums      Sums
 		serial    int
 	}
@@ -163,6 +164,13 @@ func (s *Server) HoldCopyConditions(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.copyConds = on
+}
+
+// ListUnordered makes the server one of those whose pages are not in the order of the keys.
+func (s *Server) ListUnordered(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.unordered = on
 }
 
 // SetSums says which checksums the server knows.
