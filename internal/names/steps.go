@@ -6,7 +6,7 @@ import "time"
 // reads the subdirectories of one directory in turn, or looks into one and the next, is
 // taken to walk it. The caller holds t.mu.
 func (t *Tree) stepped(dir string, read bool) {
-	if dir == "" {
+	if dir == "" || t.unordered {
 		return
 	}
 	top, name := parent(dir)

@@ -59,6 +59,8 @@ type Tree struct {
 	news    chan string                     // see News
 	swept   time.Time                       // when old changes were dropped
 	tidied  time.Time                       // when old listings were
+
+	unordered bool // the server lists keys in another order than theirs
 }
 
 // change is the last thing that we did to a path ourselves. A listing that began
@@ -70,6 +72,9 @@ type change struct {
 
 // New makes a Tree. recovered is what Engine.Recover returned.
 func New(o Options, recovered transfer.Recovered) *Tree {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	t := &Tree{
 		opts: o, bucket: o.Bucket, engine: o.Engine, started: time.Now(), long: longNames{real: map[string]string{}},
 		nodes: byDir[*Node]{}, inos: map[uint64]*Node{}, dirs: map[string]*listing{}, walks: map[string]*walk{}, changes: byDir[change]{},

@@ -74,6 +74,10 @@ func (t *Tree) takeWalked(w *walk, p fetched) (next <-chan fetched) {
 		t.endWalk(w)
 		return nil
 	}
+	if !w.inOrder(p.Objects) {
+		t.unorder(w)
+		return nil
+	}
 	w.pages++
 	w.heard, w.token = p.asked, p.Next
 	fed := map[*listing]bool{}
@@ -205,6 +209,33 @@ func (t *Tree) grumble(w *walk, fed map[*listing]bool) {
 			return
 		}
 		t.demandWalk(w, w.pages+1)
+	}
+}
+
+// inOrder tells whether objects are behind all that the walk has seen, in the order of
+// their keys.
+func (w *walk) inOrder(objects []s3.Object) bool {
+	before := max(w.after, w.seen)
+	for i := range objects {
+		if objects[i].Key <= before {
+			return false
+		}
+		before = objects[i].Key
+	}
+	return true
+}
+
+// unorder ends a walk, and all walks from then on: where the server lists keys in another
+// order than theirs, a directory is not complete when the next one comes. The caller holds
+// t.mu.
+func (t *Tree) unorder(w *walk) {
+	t.opts.Log.Warn("the server does not list keys in their order: each directory is listed by itself", "prefix", w.prefix)
+	t.unordered = true
+	t.endWalk(w)
+	for dir, l := range t.dirs {
+		if l.from == w {
+			delete(t.dirs, dir)
+		}
 	}
 }
 
