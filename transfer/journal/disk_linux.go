@@ -3,6 +3,7 @@ package journal
 import (
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,33 +53,46 @@ func writeVector(f *os.File, bufs [][]byte, off int64) error {
 			return &os.PathError{Op: "write", Path: f.Name(), Err: io.ErrShortWrite}
 		}
 		off += int64(n)
-		for len(bufs) > 0 && n >= len(bufs[0]) {
-			n -= len(bufs[0])
-			bufs = bufs[1:]
-		}
-		if n > 0 {
-			bufs[0] = bufs[0][n:]
-		}
+		bufs = after(bufs, n)
 	}
 	return nil
 }
 
-// readDirect fills buf from off; zeros behind the end.
-func readDirect(f *os.File, buf []byte, off int64) error {
-	for done := 0; done < len(buf); {
-		n, err := unix.Pread(int(f.Fd()), buf[done:], off+int64(done))
+// readVector fills adjacent buffers from off, past the page cache, in as few requests as it
+// can; zeros behind the end.
+func readVector(f *os.File, bufs [][]byte, off int64) error {
+	bufs = slices.Clone(bufs)
+	for len(bufs) > 0 {
+		n, err := unix.Preadv(int(f.Fd()), bufs, off)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
 			return &os.PathError{Op: "read", Path: f.Name(), Err: err}
 		}
-		if done += n; n == 0 || done%directAlign != 0 {
-			clear(buf[done:])
+		off += int64(n)
+		end := n == 0 || n%directAlign != 0
+		bufs = after(bufs, n)
+		if end {
+			for _, buf := range bufs {
+				clear(buf)
+			}
 			return nil
 		}
 	}
 	return nil
+}
+
+// after is what is left of the buffers when the first n bytes are done. It changes bufs.
+func after(bufs [][]byte, n int) [][]byte {
+	for len(bufs) > 0 && n >= len(bufs[0]) {
+		n -= len(bufs[0])
+		bufs = bufs[1:]
+	}
+	if n > 0 {
+		bufs[0] = bufs[0][n:]
+	}
+	return bufs
 }
 
 // syncData makes the bytes durable, and what is needed to read them.

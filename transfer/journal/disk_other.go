@@ -23,8 +23,8 @@ func openDirect(string) *os.File { return nil }
 // writeVector is not used without openDirect.
 func writeVector(*os.File, [][]byte, int64) error { return errors.ErrUnsupported }
 
-// readDirect is not used without openDirect.
-func readDirect(*os.File, []byte, int64) error { return errors.ErrUnsupported }
+// readVector is not used without openDirect.
+func readVector(*os.File, [][]byte, int64) error { return errors.ErrUnsupported }
 
 // syncData makes the bytes durable, and what is needed to read them.
 func syncData(f *os.File) error { return f.Sync() }

@@ -9,16 +9,17 @@ import (
 )
 
 // Reader reads a range of a spool file in order, past the page cache where that
-// works. It holds one block of memory while bytes are on their way, and never waits
-// for one: where there is none, a small buffer and the page cache do.
+// works. It holds up to four blocks of memory while bytes are on their way, which one
+// request to the disk fills, and never waits for them: where there is none, a small
+// buffer and the page cache do.
 type Reader struct {
 	f         *File
 	start, n  int64
 	mu        sync.Mutex // a transport may still read when its request has failed already
 	pos       int64      // in the range
-	block     []byte     // nil: none
-	small     *[]byte    // the block is this one of smallBlocks; nil: it is leased
-	from, end int64      // offsets in the file of the bytes that the block holds
+	blocks    [][]byte   // adjacent bytes; none: nothing is held
+	small     *[]byte    // the only block is this one of smallBlocks; nil: they are leased
+	from, end int64      // offsets in the file of the bytes that the blocks hold
 	closed    bool
 }
 
@@ -95,29 +96,33 @@ func (r *Reader) free() {
 	if r.small != nil {
 		smallBlocks.Put(r.small)
 	} else {
-		r.f.giveBack(r.block)
+		for _, block := range r.blocks {
+			r.f.giveBack(block)
+		}
 	}
-	r.block, r.small, r.from, r.end = nil, nil, 0, 0
+	r.blocks, r.small, r.from, r.end = nil, nil, 0, 0
 }
 
-func (r *Reader) take() {
-	if r.f.spool.budget.Try(mem.Upload, mem.BlockSize) {
-		r.block = r.f.spool.arena.Get()
-		return
+// take gets memory for up to n bytes.
+func (r *Reader) take(n int64) {
+	for int64(len(r.blocks)) < min(runBlocks, (n+mem.BlockSize-1)/mem.BlockSize) && r.f.spool.budget.Try(mem.Upload, mem.BlockSize) {
+		r.blocks = append(r.blocks, r.f.spool.arena.Get())
 	}
-	r.small = smallBlocks.Get().(*[]byte)
-	r.block = *r.small
+	if len(r.blocks) == 0 {
+		r.small = smallBlocks.Get().(*[]byte)
+		r.blocks = [][]byte{*r.small}
+	}
 }
 
-// advance moves on; a block that was read to the end of the range is given back.
+// advance moves on; blocks that were read to the end of the range are given back.
 func (r *Reader) advance(k int) {
 	if r.pos += int64(k); r.pos >= r.n {
 		r.free()
 	}
 }
 
-// load returns the bytes at pos that the block holds, after reading them where it
-// holds none.
+// load returns the bytes at pos that are held, up to the end of their block, after
+// reading them where none are.
 func (r *Reader) load() ([]byte, error) {
 	if r.closed {
 		return nil, errors.New("journal: the reader is closed")
@@ -127,19 +132,34 @@ func (r *Reader) load() ([]byte, error) {
 	}
 	at := r.start + r.pos
 	if at < r.from || at >= r.end {
-		if r.block == nil {
-			r.take()
-		}
 		r.from = at / directAlign * directAlign
-		want := min(int64(len(r.block)), roundUp(r.start+r.n-r.from))
-		k, err := r.f.readBlock(r.block[:want], r.from, r.small == nil)
+		r.end = r.from
+		left := roundUp(r.start + r.n - r.from)
+		if r.small == nil {
+			r.take(left)
+		}
+		k, err := r.f.readBlocks(cut(r.blocks, left), r.from, r.small == nil)
 		if err != nil {
-			r.end = r.from
 			return nil, err
 		}
-		r.end = r.from + int64(k)
+		r.end = r.from + k
 	}
-	return r.block[at-r.from : min(r.end, r.start+r.n)-r.from], nil
+	size := int64(len(r.blocks[0]))
+	i := (at - r.from) / size
+	start := r.from + i*size
+	return r.blocks[i][at-start : min(r.end, r.start+r.n, start+size)-start], nil
+}
+
+// cut is the first n bytes of the blocks.
+func cut(blocks [][]byte, n int64) (out [][]byte) {
+	for _, block := range blocks {
+		k := min(int64(len(block)), n)
+		if k > 0 {
+			out = append(out, block[:k])
+		}
+		n -= k
+	}
+	return out
 }
 
 func roundUp(n int64) int64 { return (n + directAlign - 1) / directAlign * directAlign }
@@ -147,14 +167,18 @@ func roundUp(n int64) int64 { return (n + directAlign - 1) / directAlign * direc
 // ReadBlock fills p, a block of a [mem.Arena] or its beginning, from off, a multiple of the
 // block size: past the page cache where that works, with zeros behind the end.
 func (f *File) ReadBlock(p []byte, off int64) error {
-	_, err := f.readBlock(p[:roundUp(int64(len(p)))], off, true)
+	_, err := f.readBlocks([][]byte{p[:roundUp(int64(len(p)))]}, off, true)
 	return err
 }
 
-// readBlock fills the block from the aligned offset off. What was written through
-// the page cache is most likely still there. direct: the block is aligned.
-func (f *File) readBlock(block []byte, off int64, direct bool) (int, error) {
-	if err := f.settle(off, int64(len(block))); err != nil {
+// readBlocks fills the blocks from the aligned offset off, and tells how many bytes they
+// have now. What was written through the page cache is most likely still there. direct:
+// the blocks are aligned.
+func (f *File) readBlocks(blocks [][]byte, off int64, direct bool) (n int64, err error) {
+	for _, block := range blocks {
+		n += int64(len(block))
+	}
+	if err := f.settle(off, n); err != nil {
 		return 0, err
 	}
 	file, past, err := f.use()
@@ -166,9 +190,16 @@ func (f *File) readBlock(block []byte, off int64, direct bool) (int, error) {
 	direct = direct && past != nil && f.uncached > f.cached
 	f.mu.Unlock()
 	if direct {
-		if err := readDirect(past, block, off); err == nil {
-			return len(block), nil
+		if err := readVector(past, blocks, off); err == nil {
+			return n, nil
 		}
 	}
-	return readFull(file, block, off)
+	for _, block := range blocks {
+		k, err := readFull(file, block, off)
+		if err != nil {
+			return 0, err
+		}
+		off += int64(k)
+	}
+	return n, nil
 }
