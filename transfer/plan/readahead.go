@@ -14,7 +14,7 @@ const (
 	bigRead     = 128 * kib // a first read of this size or more is taken for a part of
 	firstFetch  = 1 * mib   // this much; a smaller one gets just its blocks
 	reorder     = 2 * mib   // distance at which a read still belongs to a stream
-	keepBehind  = 1 * mib   // consumed bytes that a stream holds on to
+	keepBehind  = reorder   // bytes that a stream holds on to: a read may overtake the one before it
 	openWindow  = 4 * mib   // least window of a stream when it shows to be one
 	blindWindow = 32 * mib  // largest window while the pace is not known
 	slowWindow  = 8 * mib   // window that every pace may have

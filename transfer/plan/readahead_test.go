@@ -233,6 +233,23 @@ func forgetStreams(asked map[[2]int64]bool, slots []int) {
 	}
 }
 
+// TestReadaheadKeepsWhatIsReadLate has the kernel's reads of a stream overtake each other.
+func TestReadaheadKeepsWhatIsReadLate(t *testing.T) {
+	r := NewReadahead(1<<30, testBlock, 0)
+	c := Conditions{MaxWindow: 96 * mib, RoundTrip: 30 * millisecond}
+	for _, at := range []int64{0, 1, 2, 4, 3, 6, 5} {
+		late := r.streams[0].hi > at*mib
+		d := r.Read(at*mib, mib, c)
+		held := at * mib
+		if !late { // the read before it may come now
+			held = max(at-1, 0) * mib
+		}
+		if d.Slot != 0 || d.From > held {
+			t.Errorf("read of %dM: stream %d gives up what is before %s", at, d.Slot, short(d.From))
+		}
+	}
+}
+
 func TestReadaheadRefused(t *testing.T) {
 	r := NewReadahead(1<<30, testBlock, 0)
 	c := Conditions{MaxWindow: 96 * mib, RoundTrip: millisecond}
