@@ -6,8 +6,8 @@
 // flight is cancelled when nobody holds a Ref on what it still has to bring. Single
 // flight, pinning, cancellation and hand-over between the tiers are all that rule.
 //
-// Tiers: live (referenced or in flight; exact) over memory (consumed blocks, which may
-// vanish at any time) over disk (package cache/disk: what was fetched, over restarts).
+// Tiers: live (referenced or in flight; exact) over memory (blocks consumed in part, which
+// may vanish at any time) over disk (package cache/disk: what was fetched, over restarts).
 // A flight takes from disk what is there (Flight.Load), and what it brings from
 // elsewhere is offered to the disk as each block is full.
 //
@@ -56,10 +56,10 @@ type blockID struct {
 // guarded by Blocks.mu; the bytes below filled never change.
 type block struct {
 	id        blockID
-	size      int // bytes it will have
-	filled    int // watermark: bytes it has
-	refs      int // Refs not released
-	consumed  bool
+	size      int     // bytes it will have
+	filled    int     // watermark: bytes it has
+	refs      int     // Refs not released
+	consumed  int     // bytes that readers got of it
 	discarded bool    // by Discard: it goes with its last Ref
 	err       error   // why it will not be filled
 	flight    *Flight // what fills it; nil when full or failed
@@ -100,7 +100,7 @@ type Blocks struct {
 }
 
 // New makes an empty cache. Blocks lie in arena, leased from budget, whose reclaim
-// function should call Reclaim; up to memory bytes of consumed blocks are kept (0: none).
+// function should call Reclaim; up to memory bytes of blocks consumed in part are kept (0: none).
 // The tier on disk may be nil; whoever opened it closes it, after the Blocks.
 func New(budget *mem.Budget, arena *mem.Arena, memory int64, tier *disk.Tier) *Blocks {
 	b := &Blocks{budget: budget, arena: arena, memory: newMemoryTier(memory), disk: tier}
@@ -164,7 +164,7 @@ func (b *Blocks) join(c *Content, index int64, demand bool) *Ref {
 		return ref
 	}
 	size := c.blockSize(index)
-	blk := &block{id: id, size: size, filled: size, frame: f, consumed: true}
+	blk := &block{id: id, size: size, filled: size, frame: f, consumed: 1}
 	b.mu.live[id] = blk
 	ref := b.newRef(blk)
 	b.mu.Unlock()

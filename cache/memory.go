@@ -11,7 +11,7 @@ import (
 	"s3mount/internal/mem"
 )
 
-// memoryTier keeps blocks that were consumed, as far as ristretto finds them worth it.
+// memoryTier keeps blocks that were consumed in part, as far as ristretto finds them worth it.
 // Everything here is a hint: Set may be dropped or refused, and a block may vanish
 // between any two calls. A frame in the tier holds one reference for it, which ristretto gives
 // back through OnExit exactly once.

@@ -81,12 +81,14 @@ func (r *Ref) Bytes(from, to int) []byte {
 	return r.block.frame.buf[from:to:to]
 }
 
-// Consumed notes that a reader got bytes of the block: when its last Ref goes, it
-// is offered to the memory tier.
-func (r *Ref) Consumed() {
+// Consumed notes that a reader got n bytes of the block. When its last Ref goes, it is
+// offered to the memory tier if readers got a part of it: what they got whole, the kernel
+// has in its pages, and fresh memory for a second copy of a long file costs more time than
+// its bytes took to come.
+func (r *Ref) Consumed(n int) {
 	r.cache.mu.Lock()
 	defer r.cache.mu.Unlock()
-	r.block.consumed = true
+	r.block.consumed += n
 }
 
 // Release gives the Ref back. It panics the second time.
@@ -108,7 +110,7 @@ func (r *Ref) Release() {
 		b.mu.Unlock()
 		return
 	}
-	keep := blk.err == nil && blk.consumed && !blk.discarded
+	keep := blk.err == nil && blk.consumed > 0 && blk.consumed < blk.size && !blk.discarded
 	fr := b.forget(blk)
 	b.mu.Unlock()
 	switch {

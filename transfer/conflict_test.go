@@ -74,11 +74,12 @@ func TestPartialEditOfAnOldVersion(t *testing.T) {
 // Without versions the bytes that were read, or written here before, are enough.
 func TestPartialEditOfWhatIsHeldHere(t *testing.T) {
 	for _, deleted := range []bool{false, true} {
-		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		cachedSim(t, 1<<30, func(t *testing.T, g *writeRig) {
 			data := writePattern(1, 5<<20)
 			f := g.existing("k.mov", bytes.Clone(data))
 			g.open(f)
 			g.reads(f, data)
+			g.settle()
 			g.write(f, []byte("ours"), 100)
 			copy(data[100:], "ours")
 			if deleted {

@@ -325,12 +325,13 @@ func TestCopyIsLeftToReadingAndWriting(t *testing.T) {
 // waiting, and what is held here of the version is enough.
 func TestCopyOfAVersionThatAnotherClientReplaced(t *testing.T) {
 	for _, cached := range []bool{false, true} {
-		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		cachedSim(t, 1<<30, func(t *testing.T, g *writeRig) {
 			data := writePattern(1, 3<<20)
 			src := g.existing("k", data)
 			f := g.duplicate(src, "l")
 			if cached {
 				g.reads(f, data)
+				g.settle()
 			}
 			g.server.PutObject("k", []byte("theirs"), nil)
 			time.Sleep(time.Minute)

@@ -41,7 +41,7 @@ type FetchOptions struct {
 	Bucket       *s3.Bucket
 	Budget       *mem.Budget // its reclaim function becomes the Fetcher's
 	Arena        *mem.Arena
-	Memory       int64            // bytes of consumed blocks that are kept; 0: none
+	Memory       int64            // bytes of blocks read in part that are kept; 0: none
 	Disk         *disk.Tier       // nil: nothing is kept on disk. It is closed after the Fetcher
 	ReadaheadMax int64            // bytes that one stream may have ahead; 0: 128 MiB
 	Damaged      func(key string) // bytes of the object that were given out are wrong; may be nil

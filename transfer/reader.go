@@ -111,7 +111,7 @@ func (c *Chunks) await(ctx context.Context, off int64) error {
 		if err := ref.Wait(ctx, to); err != nil {
 			return err
 		}
-		ref.Consumed()
+		ref.Consumed(to - from)
 		c.slices = append(c.slices, ref.Bytes(from, to))
 		left -= to - from
 		from = 0

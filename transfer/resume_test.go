@@ -205,7 +205,7 @@ func TestRecoveredVersionsAreSentOnce(t *testing.T) {
 // An edit is resumed whose base another client has replaced meanwhile, while all of its
 // bytes are held here: it is sent whole, since nothing can be copied any more.
 func TestResumeOfAnEditWhoseBaseIsGone(t *testing.T) {
-	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+	cachedSim(t, 1<<30, func(t *testing.T, g *writeRig) {
 		data := writePattern(1, 11<<20)
 		f := g.existing("k", bytes.Clone(data))
 		g.open(f)
@@ -218,7 +218,8 @@ func TestResumeOfAnEditWhoseBaseIsGone(t *testing.T) {
 		g.kill(func(dir string) {})
 		g.failing(func(op, part string) bool { return op == "HeadObject" }) // with which it begins
 		g.start()
-		g.reads(g.found.Files[0], data) // all of it is in memory then
+		g.reads(g.found.Files[0], data)
+		g.settle() // all of it is on disk then
 		g.server.PutObject("k", []byte("theirs"), nil)
 		g.server.Fault(nil)
 		g.wait()

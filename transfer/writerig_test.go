@@ -3,6 +3,7 @@ package transfer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"s3mount/cache/disk"
 	"s3mount/internal/mem"
 	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
@@ -38,6 +40,8 @@ type writeRig struct {
 	budget  *mem.Budget
 	arena   *mem.Arena
 	fetcher *Fetcher
+	blocks  string // directory of the tier; empty: what was read is nowhere on disk
+	tier    *disk.Tier
 	journal *journal.Journal
 	engine  *Engine
 	found   Recovered
@@ -52,6 +56,25 @@ func writeSim(t *testing.T, limit int64, run func(t *testing.T, g *writeRig)) {
 		defer g.finish()
 		run(t, g)
 	})
+}
+
+// cachedSim is writeSim with a cache on disk; settle puts there what was read.
+func cachedSim(t *testing.T, limit int64, run func(t *testing.T, g *writeRig)) {
+	t.Helper()
+	blocks := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		g := newWriteRig(t, limit)
+		g.blocks = blocks
+		g.start()
+		defer g.finish()
+		run(t, g)
+	})
+}
+
+// settle lets the tier write what it has.
+func (g *writeRig) settle() {
+	time.Sleep(time.Second)
+	synctest.Wait()
 }
 
 // newWriteRig makes the rig inside of a bubble; start has to follow.
@@ -70,8 +93,13 @@ func (g *writeRig) start() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	if g.blocks != "" {
+		if g.tier, err = disk.Open(disk.Options{Dir: g.blocks, Identity: "b", Limit: 64 << 20}); err != nil {
+			g.t.Fatal(err)
+		}
+	}
 	g.budget, g.arena = mem.New(64<<20), mem.NewArena()
-	g.fetcher = NewFetcher(FetchOptions{Bucket: g.bucket, Budget: g.budget, Arena: g.arena, Memory: 16 << 20})
+	g.fetcher = NewFetcher(FetchOptions{Bucket: g.bucket, Budget: g.budget, Arena: g.arena, Memory: 16 << 20, Disk: g.tier})
 	g.engine = New(Options{
 		Bucket: g.bucket, Fetcher: g.fetcher, Journal: g.journal, Settle: writeSettle, PartSize: g.part, Host: "here",
 		SyncTimeout: time.Hour,
@@ -105,7 +133,7 @@ func (g *writeRig) transactions(f func(apply func() error) error) {
 func (g *writeRig) stop() {
 	g.engine.Close()
 	g.fetcher.Close()
-	if err := g.journal.Close(); err != nil {
+	if err := errors.Join(g.tier.Close(), g.journal.Close()); err != nil {
 		g.t.Error(err)
 	}
 	if used := g.budget.Used(); used != 0 {

@@ -96,9 +96,8 @@ func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*s
 	return s, nil
 }
 
-// consumed is the bytes of blocks that were read which stay in memory. With a tier on disk it
-// is for small reads of one place only: the kernel keeps the pages of what was read, and the
-// tier has the rest.
+// consumed is the bytes of blocks that were read in part which stay in memory: the kernel
+// keeps the pages of what was read. A tier on disk has the rest.
 func (s *session) consumed() int64 {
 	if s.blocks != nil {
 		return s.cfg.Memory / 16
