@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,6 +67,17 @@ func TestKernelKeepsPages(t *testing.T) {
 		}
 		m := mountBucket(t, s, bucket, "--log-level=debug", "--list-ttl=50ms")
 		m.readWhole("clip.mov", first)
+		eventually(t, 5*time.Second, func() error { // the log comes through a pipe
+			told := 0
+			for _, read := range regexp.MustCompile(`: READ .*\[\d+ \+(\d+)\)`).FindAllStringSubmatch(m.log.String(), -1) {
+				n, _ := strconv.Atoi(read[1])
+				told += n
+			}
+			if told < len(first) {
+				return fmt.Errorf("the log has reads of %d bytes", told)
+			}
+			return nil
+		})
 		before := m.kernelReads()
 		for range 3 {
 			m.readWhole("clip.mov", first)
