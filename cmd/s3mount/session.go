@@ -131,6 +131,10 @@ func openJournal(cfg mountConfig, bucket *s3.Bucket, budget *mem.Budget, arena *
 	switch {
 	case errors.Is(err, journal.ErrLocked):
 		return nil, &problem{cause: "the cache directory " + dir + " is in use by another mount of this bucket", remedy: "unmount that one, or give this one its own --cache-dir", err: err}
+	case errors.Is(err, journal.ErrFormat):
+		return nil, &problem{cause: err.Error(), remedy: "mount with that version until all is in the bucket, or give this one its own --cache-dir", err: err}
+	case errors.Is(err, journal.ErrBroken):
+		return nil, &problem{cause: err.Error(), remedy: "move " + dir + " away and mount again; in its folder spool are the bytes of files that were not in the bucket", err: err}
 	case errors.Is(err, journal.ErrVolatile):
 		return nil, &problem{cause: "the cache directory " + cfg.CacheDir + " is on a memory file system, and a reboot would lose files that are not in the bucket yet", remedy: "choose a --cache-dir on a disk, or accept it with --allow-tmpfs", err: err}
 	}

@@ -40,6 +40,10 @@ var (
 	ErrLocked = errors.New("in use by another mount")
 	// ErrForeign: the directory belongs to another bucket or endpoint.
 	ErrForeign = errors.New("belongs to another bucket")
+	// ErrFormat: the directory was made by a version of this program that has another format.
+	ErrFormat = errors.New("was written by another version of s3mount")
+	// ErrBroken: the file of records cannot be read.
+	ErrBroken = errors.New("the journal cannot be read")
 	// ErrVolatile: the directory is on a memory file system.
 	ErrVolatile = errors.New("is on a memory file system, which a reboot empties")
 )
@@ -102,14 +106,15 @@ func Open(o Options) (*Journal, error) {
 	} else if volatile && !o.AllowVolatile {
 		return nil, fmt.Errorf("%s %w", o.Dir, ErrVolatile)
 	}
-	db, err := bbolt.Open(filepath.Join(o.Dir, "journal.db"), 0o600, &bbolt.Options{
+	records := filepath.Join(o.Dir, "journal.db")
+	db, err := bbolt.Open(records, 0o600, &bbolt.Options{
 		Timeout: 200 * time.Millisecond, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s is %w", o.Dir, ErrLocked)
 	}
 	if err != nil {
-		return nil, err
+		return nil, broken(records, err)
 	}
 	j := &Journal{dir: o.Dir, db: db}
 	j.idle = sync.NewCond(&j.mu)
@@ -117,6 +122,14 @@ func Open(o Options) (*Journal, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return j, nil
+}
+
+// broken tells what is wrong with the file of records from what is wrong with the disk.
+func broken(path string, err error) error {
+	if _, disk := errors.AsType[*os.PathError](err); disk {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", ErrBroken, path, err)
 }
 
 func (j *Journal) prepare(o Options) error {
@@ -156,10 +169,13 @@ func checkIdentity(o Options) error {
 	}
 	var got Identity
 	if err := json.Unmarshal(raw, &got); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%w: %s: %w", ErrBroken, path, err)
+	}
+	if got.Version != Version {
+		return fmt.Errorf("%s %w (format %d, this one has %d)", o.Dir, ErrFormat, got.Version, Version)
 	}
 	if got != want {
-		return fmt.Errorf("%s %w: it holds %s/%s of %s (format %d)", o.Dir, ErrForeign, got.Bucket, got.Prefix, got.Endpoint, got.Version)
+		return fmt.Errorf("%s %w: it holds %s/%s of %s", o.Dir, ErrForeign, got.Bucket, got.Prefix, got.Endpoint)
 	}
 	return nil
 }

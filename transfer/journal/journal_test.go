@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -56,6 +57,35 @@ func TestOneProcessOneBucket(t *testing.T) {
 	j.Close()
 	if _, err := Open(Options{Dir: dir, AllowVolatile: true, Identity: Identity{Bucket: "other"}}); !errors.Is(err, ErrForeign) {
 		t.Errorf("other bucket: %v, want ErrForeign", err)
+	}
+}
+
+// TestWhatIsNoJournalStays: neither that of another version nor a damaged one is changed.
+func TestWhatIsNoJournalStays(t *testing.T) {
+	for _, c := range []struct {
+		file, content string
+		want          error
+	}{
+		{"identity.json", `{"version": 2}`, ErrFormat},
+		{"identity.json", `{"vers`, ErrBroken},
+		{"journal.db", strings.Repeat("x", 20_000), ErrBroken},
+		{"journal.db", "cut", ErrBroken},
+	} {
+		dir := t.TempDir()
+		open(t, dir).Close()
+		path := filepath.Join(dir, c.file)
+		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(Options{Dir: dir, AllowVolatile: true}); !errors.Is(err, c.want) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("Open with %s %.10q: %v, want %v and the path", c.file, c.content, err, c.want)
+		}
+		if _, err := OpenReadOnly(dir); !errors.Is(err, c.want) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("OpenReadOnly with %s %.10q: %v, want %v and the path", c.file, c.content, err, c.want)
+		}
+		if raw, err := os.ReadFile(path); err != nil || string(raw) != c.content {
+			t.Errorf("%s was changed: %d bytes, %v", c.file, len(raw), err)
+		}
 	}
 }
 

@@ -22,21 +22,22 @@ type ReadOnly struct {
 }
 
 // OpenReadOnly opens a directory and changes nothing in it. It fails with ErrLocked
-// while a mount uses it, and with ErrForeign when it has another format.
+// while a mount uses it, and with ErrFormat when it has another format.
 func OpenReadOnly(dir string) (*ReadOnly, error) {
 	id, err := readIdentity(dir)
 	if err != nil {
 		return nil, err
 	}
 	if id.Version != Version {
-		return nil, fmt.Errorf("%s %w: it has format %d", dir, ErrForeign, id.Version)
+		return nil, fmt.Errorf("%s %w (format %d, this one has %d)", dir, ErrFormat, id.Version, Version)
 	}
-	db, err := bbolt.Open(filepath.Join(dir, "journal.db"), 0o600, &bbolt.Options{ReadOnly: true, Timeout: 10 * time.Millisecond})
+	records := filepath.Join(dir, "journal.db")
+	db, err := bbolt.Open(records, 0o600, &bbolt.Options{ReadOnly: true, Timeout: 10 * time.Millisecond})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s is %w", dir, ErrLocked)
 	}
 	if err != nil {
-		return nil, err
+		return nil, broken(records, err)
 	}
 	return &ReadOnly{Identity: id, dir: dir, db: db}, nil
 }
@@ -48,7 +49,7 @@ func readIdentity(dir string) (id Identity, err error) {
 		return id, err
 	}
 	if err := json.Unmarshal(raw, &id); err != nil {
-		return id, fmt.Errorf("%s: %w", path, err)
+		return id, fmt.Errorf("%w: %s: %w", ErrBroken, path, err)
 	}
 	return id, nil
 }
