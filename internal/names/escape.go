@@ -13,7 +13,7 @@ import (
 // name is shown under an escaped one; everything else is shown as it is.
 //
 //	component of the key          name
-//	"" (as in "a//b")             %
+//	"" (as in "a//b")             %00
 //	.                             %2E
 //	..                            %2E%2E
 //	x, where "x/..." exists too   x%file
@@ -24,24 +24,28 @@ import (
 // reversible by themselves.
 const (
 	maxName  = 255
+	empty    = "%00"
 	fileTwin = "%file"
 	longMark = "%~"
 )
 
-var twinPattern = regexp.MustCompile(`%(25)*file$`)
+var (
+	twinPattern = regexp.MustCompile(`%(25)*file$`)
+	dotsPattern = regexp.MustCompile(`^%(25)*(00|2E|2E%2E)$`)
+)
 
 // escape is the name of a component of a key.
 func escape(s string) string {
 	switch {
 	case s == "":
-		return "%"
+		return empty
 	case s == ".":
 		return "%2E"
 	case s == "..":
 		return "%2E%2E"
 	case strings.IndexByte(s, '%') < 0:
 		return s
-	case s == "%" || s == "%2E" || s == "%2E%2E" || strings.HasPrefix(s, "%25"):
+	case dotsPattern.MatchString(s):
 		s = "%25" + s[1:]
 	}
 	if at := twinPattern.FindStringIndex(s); at != nil {
@@ -60,14 +64,14 @@ func unescape(name string) (s string, twin bool) {
 		name = name[:at[0]+1] + name[at[0]+3:]
 	}
 	switch name {
-	case "%":
+	case empty:
 		return "", false
 	case "%2E":
 		return ".", false
 	case "%2E%2E":
 		return "..", false
 	}
-	if strings.HasPrefix(name, "%25") {
+	if dotsPattern.MatchString(name) {
 		name = "%" + name[3:]
 	}
 	return name, false
@@ -117,5 +121,5 @@ func (l *longNames) component(name string) string {
 // one, so that no file can be made under it.
 func ambiguous(name string) bool {
 	s, twin := unescape(name)
-	return twin || escape(s) == name && s != name
+	return twin || s != name
 }

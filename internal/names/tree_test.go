@@ -296,14 +296,14 @@ func TestListingThatIsOvertaken(t *testing.T) {
 func TestKeysThatAreNoNames(t *testing.T) {
 	treeSim(t, "", func(t *testing.T, g *treeRig) {
 		long := strings.Repeat("l", 300)
-		for _, key := range []string{"a//b", "d/.", "d/..", "x", "x/y", "%", "100%", long} {
+		for _, key := range []string{"a//b", "d/.", "d/..", "x", "x/y", "%", "%00", "100%", long} {
 			g.server.PutObject(key, []byte(key), nil)
 		}
 		shown := g.tree.long.show(long)
-		g.wantLs("", strings.Join([]string{"%25", "100%", "a/", "d/", shown, "x%file", "x/"}, " "))
-		g.wantLs("a", "%/")
+		g.wantLs("", strings.Join([]string{"%", "%2500", "100%", "a/", "d/", shown, "x%file", "x/"}, " "))
+		g.wantLs("a", "%00/")
 		g.wantLs("d", "%2E %2E%2E")
-		for path, want := range map[string]string{"a/%/b": "a//b", "d/%2E": "d/.", "x%file": "x", "x/y": "x/y", "%25": "%", "100%": "100%", shown: long} {
+		for path, want := range map[string]string{"a/%00/b": "a//b", "d/%2E": "d/.", "x%file": "x", "x/y": "x/y", "%": "%", "%2500": "%00", "100%": "100%", shown: long} {
 			g.wantFile(path, want)
 		}
 		f, err := g.at("x%file").Open(g.ctx, true, true)
@@ -317,8 +317,8 @@ func TestKeysThatAreNoNames(t *testing.T) {
 		if got, _ := g.server.Object("x"); string(got) != "changed" {
 			t.Errorf("x is %q", got)
 		}
-		g.keys("%", "100%", "a//b", "d/.", long, "x", "x/y")
-		for _, name := range []string{"%", "new%file", "%2E", ".", "..", ""} {
+		g.keys("%", "%00", "100%", "a//b", "d/.", long, "x", "x/y")
+		for _, name := range []string{"%00", "new%file", "%2E", ".", "..", ""} {
 			if _, _, err := g.tree.Create(g.ctx, g.tree.Root(), name, 0o644, 0, 0, true); err == nil {
 				t.Errorf("made %q", name)
 			}
