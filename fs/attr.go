@@ -11,9 +11,13 @@ import (
 	"s3mount/internal/names"
 )
 
-// blockSize is st_blksize: the buffer that stdio and cp choose. Small direct
-// writes are slow, and 4 KiB would be the default.
-const blockSize = 128 << 10
+// st_blksize is the buffer that cp and others choose, where 4 KiB would be the default. Who
+// creates a file sees that of an empty one: each request costs the same, so those are
+// to be large. Of a large file more might be read than is needed.
+const (
+	smallFileBlock = 1 << 20 // also the size up to which a file is small
+	largeFileBlock = 128 << 10
+)
 
 var (
 	_ gofuse.NodeGetattrer  = (*node)(nil)
@@ -87,7 +91,10 @@ func (n *node) fillAttr(out *fuse.Attr, a names.Attr) {
 	out.Mode = typeBits(n.names.Kind()) | a.Mode&07777
 	out.Size = uint64(a.Size)
 	out.Blocks = (out.Size + 511) / 512
-	out.Blksize = blockSize
+	out.Blksize = largeFileBlock
+	if a.Size <= smallFileBlock {
+		out.Blksize = smallFileBlock
+	}
 	out.Nlink = a.Nlink
 	out.Uid, out.Gid = a.UID, a.GID
 	out.SetTimes(present(&a.Atime), present(&a.Mtime), present(&a.Ctime))

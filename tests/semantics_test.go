@@ -454,3 +454,16 @@ func TestChangesOfOthersShowUp(t *testing.T) {
 		})
 	})
 }
+
+// Who creates a file is told to write it in large pieces; who reads a large one, not to.
+func TestBlockSize(t *testing.T) {
+	m := newMount(t, embedded(t))
+	for size, want := range map[int64]int64{0: 1 << 20, 1 << 20: 1 << 20, 1<<20 + 1: 128 << 10} {
+		path := m.path(fmt.Sprint("of-", size))
+		randomFile(t, path, size)
+		var st syscall.Stat_t
+		if err := syscall.Stat(path, &st); err != nil || st.Size != size || int64(st.Blksize) != want {
+			t.Errorf("%d bytes: %+v, %v; want blocks of %d", size, st, err, want)
+		}
+	}
+}
