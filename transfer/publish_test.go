@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -548,5 +549,15 @@ func TestConflictName(t *testing.T) {
 	long := conflictName("d/"+strings.Repeat("ü", 127)+".m", "h", at, 0)
 	if len(long)-2 > 255 || !bytes.HasSuffix([]byte(long), []byte("Z).m")) {
 		t.Errorf("%d bytes: %q", len(long), long)
+	}
+	for _, n := range []int{1, 30, 200} {
+		dir := strings.Repeat(strings.Repeat("d", 100)+"/", 12)[:1024-n-1] + "/"
+		got := conflictName(dir+strings.Repeat("n", n), "host", at, 12)
+		if len(got) > 1024 || !strings.Contains(got, "(conflict host ") || strings.HasPrefix(got, dir+"n") != (n == 200) {
+			t.Errorf("beside a key of 1024 bytes with a name of %d: %d bytes, %q", n, len(got), path.Base(got))
+		}
+	}
+	if got := conflictName("a."+strings.Repeat("e", 253), "host", at, 0); len(got) > 255 || !strings.HasPrefix(got, "a.ee") {
+		t.Errorf("of a name that is all extension: %d bytes, %q", len(got), got)
 	}
 }
