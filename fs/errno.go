@@ -48,6 +48,8 @@ func errnoOf(c names.Class) syscall.Errno {
 		return syscall.EFBIG
 	case names.ClassTimeout:
 		return syscall.ETIMEDOUT
+	case names.ClassNotUTF8:
+		return syscall.EILSEQ
 	}
 	return syscall.EIO
 }
@@ -57,7 +59,7 @@ func errnoOf(c names.Class) syscall.Errno {
 func expected(c names.Class) bool {
 	switch c {
 	case names.ClassNotExist, names.ClassExist, names.ClassNotDir, names.ClassIsDir, names.ClassNotEmpty,
-		names.ClassNameTooLong, names.ClassNoAttr, names.ClassNotSupported, names.ClassInvalid, names.ClassInterrupted:
+		names.ClassNameTooLong, names.ClassNoAttr, names.ClassNotSupported, names.ClassInvalid, names.ClassNotUTF8, names.ClassInterrupted:
 		return true
 	}
 	return false

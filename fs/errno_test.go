@@ -29,6 +29,7 @@ func TestErrnoOfEveryClass(t *testing.T) {
 		names.ClassInterrupted:  syscall.EINTR,
 		names.ClassTooBig:       syscall.EFBIG,
 		names.ClassTimeout:      syscall.ETIMEDOUT,
+		names.ClassNotUTF8:      syscall.EILSEQ,
 		names.ClassIO:           syscall.EIO,
 	}
 	for class, errno := range want {

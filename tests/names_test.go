@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,6 +70,34 @@ func TestOddKeysAreListed(t *testing.T) {
 			if put[key] && string(read(t, m.path(key))) != key {
 				t.Errorf("%q is not under its own name", key)
 			}
+		}
+	})
+}
+
+// TestNamesAtTheLimit makes a file with the longest key that there is, and asks for names
+// that no store would take.
+func TestNamesAtTheLimit(t *testing.T) {
+	onServers(t, func(t *testing.T, s *server) {
+		m := newMount(t, s)
+		deep := strings.Repeat(strings.Repeat("d", 100)+"/", 10)
+		if err := os.MkdirAll(m.path(deep), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		longest := deep + strings.Repeat("f", 1024-len(deep))
+		write(t, m.path(longest), []byte("bytes"))
+		wantErrno(t, "create with a key of 1025 bytes", os.WriteFile(m.path(longest+"f"), nil, 0o644), syscall.ENAMETOOLONG)
+		wantErrno(t, "mkdir with a key of 1025 bytes", os.Mkdir(m.path(longest[:1023]+"g"), 0o755), syscall.ENAMETOOLONG)
+
+		const bad = "latin\xe9"
+		wantErrno(t, "create", os.WriteFile(m.path(bad), nil, 0o644), syscall.EILSEQ)
+		wantErrno(t, "mkdir", os.Mkdir(m.path(bad), 0o755), syscall.EILSEQ)
+		wantErrno(t, "symlink", os.Symlink("target", m.path(bad)), syscall.EILSEQ)
+		write(t, m.path("file"), nil)
+		wantErrno(t, "rename", os.Rename(m.path("file"), m.path(bad)), syscall.EILSEQ)
+
+		m.succeed("wait", m.dir)
+		if got, err := s.get(m.bucket, longest); err != nil || string(got) != "bytes" {
+			t.Errorf("the object with the longest key is %q, %v", got, err)
 		}
 	})
 }

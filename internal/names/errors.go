@@ -21,6 +21,7 @@ var (
 	ErrNameTooLong  = errors.New("name or key too long")
 	ErrNoAttr       = errors.New("no such extended attribute")
 	ErrNotSupported = errors.New("not supported")
+	ErrNotUTF8      = errors.New("a new name that is no UTF-8, as keys are")
 	ErrInvalid      = errors.New("invalid name or argument")
 	ErrNoSpace      = errors.New("does not fit into the object's metadata (2 KiB)")
 	ErrReadOnly     = errors.New("read-only mount")
@@ -51,6 +52,7 @@ const (
 	ClassInterrupted
 	ClassTooBig
 	ClassTimeout
+	ClassNotUTF8
 )
 
 // classes in the order in which they are tried.
@@ -60,7 +62,7 @@ var classes = []struct {
 }{
 	{ErrNotExist, ClassNotExist}, {ErrExist, ClassExist}, {ErrNotDir, ClassNotDir}, {ErrIsDir, ClassIsDir},
 	{ErrNotEmpty, ClassNotEmpty}, {ErrNameTooLong, ClassNameTooLong}, {ErrNoAttr, ClassNoAttr},
-	{ErrNotSupported, ClassNotSupported}, {ErrInvalid, ClassInvalid}, {ErrNoSpace, ClassNoSpace}, {ErrReadOnly, ClassReadOnly},
+	{ErrNotSupported, ClassNotSupported}, {ErrInvalid, ClassInvalid}, {ErrNotUTF8, ClassNotUTF8}, {ErrNoSpace, ClassNoSpace}, {ErrReadOnly, ClassReadOnly},
 	{transfer.ErrStale, ClassStale}, {transfer.ErrSpoolFull, ClassNoSpace}, {transfer.ErrTooBig, ClassTooBig}, {ErrTooBig, ClassTooBig},
 	{transfer.ErrConflict, ClassStale}, {unix.ENOSPC, ClassNoSpace}, {unix.EDQUOT, ClassNoSpace},
 	{context.Canceled, ClassInterrupted},

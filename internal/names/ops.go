@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"s3mount/internal/s3"
 	"s3mount/transfer"
@@ -15,7 +16,7 @@ import (
 const maxKey = 1024
 
 // place checks that a new name can be made in a directory, and returns its path.
-func (t *Tree) place(dir *Node, name string) (string, error) {
+func (t *Tree) place(dir *Node, name string, kind Kind) (string, error) {
 	if t.opts.ReadOnly {
 		return "", ErrReadOnly
 	}
@@ -25,8 +26,15 @@ func (t *Tree) place(dir *Node, name string) (string, error) {
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") || ambiguous(name) {
 		return "", ErrInvalid
 	}
+	if !utf8.ValidString(name) { // keys are UTF-8: stores refuse others, some only once the file was closed
+		return "", ErrNotUTF8
+	}
 	p := join(dir.Path(), name)
-	if len(t.key(p)) > maxKey-1 { // a directory's has a slash behind
+	key := t.key(p)
+	if kind == KindDir {
+		key = t.dirKey(p)
+	}
+	if len(key) > maxKey {
 		return "", ErrNameTooLong
 	}
 	return p, nil
@@ -35,7 +43,7 @@ func (t *Tree) place(dir *Node, name string) (string, error) {
 // Create makes a file, or opens the one that is there unless excl is set. The file
 // has been opened for writing.
 func (t *Tree) Create(ctx context.Context, dir *Node, name string, mode, uid, gid uint32, excl bool) (*Node, *transfer.File, error) {
-	p, err := t.place(dir, name)
+	p, err := t.place(dir, name, KindFile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,7 +132,7 @@ func (t *Tree) bump(p string) {
 
 // Mkdir makes a directory: an empty object whose key ends with a slash.
 func (t *Tree) Mkdir(ctx context.Context, dir *Node, name string, mode, uid, gid uint32) (*Node, error) {
-	p, err := t.place(dir, name)
+	p, err := t.place(dir, name, KindDir)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +185,7 @@ func (t *Tree) noteDir(p string, there bool) {
 
 // Symlink makes a symbolic link: an object whose bytes are the target.
 func (t *Tree) Symlink(ctx context.Context, dir *Node, name, target string, uid, gid uint32) (*Node, error) {
-	p, err := t.place(dir, name)
+	p, err := t.place(dir, name, KindLink)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ func (t *Tree) Rename(ctx context.Context, from *Node, oldName string, to *Node,
 	if err != nil {
 		return err
 	}
-	p, err := t.place(to, newName)
+	p, err := t.place(to, newName, src.kind)
 	if err != nil {
 		return err
 	}
