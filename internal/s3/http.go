@@ -23,13 +23,15 @@ const (
 )
 
 // pool is a set of connections for one kind of request. They are separate, so
-// that metadata never queues behind bulk data, and because each kind has its
-// own idea of how long a server may think.
+// that nothing queues behind uploads, and because each kind has its own idea of
+// how long a server may think.
+//
+// Metadata and reads share one: who looks a file up reads it next, and finds the
+// connections there. It is so large that reads never take all of it.
 type pool int
 
 const (
-	poolMeta  pool = iota // small answers
-	poolRead              // GetObject
+	poolRead  pool = iota // GetObject, and small answers
 	poolWrite             // PutObject, UploadPart
 	poolSlow              // the server copies, assembles or deletes many before it answers
 	pools
@@ -38,7 +40,6 @@ const (
 // headerWait is how long a server may take to begin its answer, once it has
 // the whole request.
 var headerWait = [pools]time.Duration{
-	poolMeta:  10 * time.Second,
 	poolRead:  10 * time.Second,
 	poolWrite: 30 * time.Second,
 	poolSlow:  10 * time.Minute,
@@ -46,14 +47,12 @@ var headerWait = [pools]time.Duration{
 
 func poolOf(op string) pool {
 	switch op {
-	case "GetObject":
-		return poolRead
 	case "PutObject", "UploadPart":
 		return poolWrite
 	case "CopyObject", "UploadPartCopy", "CompleteMultipartUpload", "DeleteObjects":
 		return poolSlow
 	}
-	return poolMeta
+	return poolRead
 }
 
 // client sends the requests of the SDK and counts them.
@@ -100,6 +99,9 @@ func tune(t *http.Transport, c Config, p pool, l *line) {
 	conns := c.MaxConns
 	if conns <= 0 {
 		conns = defaultConns
+	}
+	if p == poolRead {
+		conns *= 2
 	}
 	// HTTP/2 would put all streams on one connection, and costs more CPU.
 	t.ForceAttemptHTTP2 = false

@@ -41,7 +41,7 @@ type Config struct {
 	SSE, SSEKMSKey, StorageClass, ACL string
 	RequestPayer                      bool
 
-	MaxConns int // connections per host; 0 means 128
+	MaxConns int // connections per host for each kind of request; 0 means 128
 
 	// DialContext replaces the network, for tests.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)

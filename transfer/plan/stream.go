@@ -15,7 +15,8 @@ type stream struct {
 
 	lastRead int64 // time of the latest read
 	gap      int64 // usual time between reads
-	mark     int64 // edge when width was last multiplied
+	mark     int64 // edge when width was last multiplied,
+	grown    int64 // and the time
 	stalled  int64 // time of the latest read that had to wait
 
 	epoch  int64 // start of the measurement of pace
@@ -101,15 +102,15 @@ func (s *stream) measure(moved, now int64) {
 
 // resize opens, widens or narrows the window. A reader that has come to what was
 // requested since the window was last multiplied, and has to wait for it, gets four times as much, as
-// far as its pace can use it; a steady reader gets what keeps it from ever waiting.
+// far as its pace can use it, but not before that can have come: the kernel asks ahead of who reads; a steady reader gets what keeps it from ever waiting.
 func (s *stream) resize(off, moved int64, c Conditions) {
 	width := s.width
 	came := s.dir > 0 && off >= s.mark || s.dir < 0 && off < s.mark
 	switch {
 	case width == 0 && s.dir > 0 && (!s.cautious || s.hi > s.firstEnd):
-		width, s.mark = c.opening(), s.edge
-	case width > 0 && !c.Ready && came:
-		width, s.mark = 4*width, s.edge
+		width, s.mark, s.grown = c.opening(), s.edge, c.Now
+	case width > 0 && !c.Ready && came && c.Now-s.grown >= c.RoundTrip:
+		width, s.mark, s.grown = 4*width, s.edge, c.Now
 	}
 	if width == 0 {
 		return
