@@ -135,26 +135,29 @@ func (f *Fetcher) begin() bool {
 	return true
 }
 
-// fill starts what brings the bytes of a flight.
-func (f *Fetcher) fill(r *Remote, flight *cache.Flight) {
+// fill starts what brings the bytes of a flight, when its turn comes.
+func (f *Fetcher) fill(r *Remote, flight *cache.Flight, turn fetchTurn) {
 	if !f.begin() {
+		turn.leave()
 		flight.Done(errFetcherClosed)
 		return
 	}
 	go func() {
 		defer f.wg.Done()
-		flight.Done(f.bring(r, flight))
+		defer turn.leave()
+		flight.Done(f.bring(r, flight, turn))
 	}()
 }
 
 // bring fills a flight: from disk what is there, and from the bucket, when its turn has
 // come, what is not.
-func (f *Fetcher) bring(r *Remote, flight *cache.Flight) error {
+func (f *Fetcher) bring(r *Remote, flight *cache.Flight, turn fetchTurn) error {
 	if err := flight.Prepare(); err != nil {
 		return err
 	}
 	for {
 		if flight.Loads() {
+			turn.leave()
 			if err := f.load(flight); err != nil {
 				return err
 			}
@@ -162,7 +165,7 @@ func (f *Fetcher) bring(r *Remote, flight *cache.Flight) error {
 		if _, n := flight.Missing(); n == 0 {
 			return nil
 		}
-		if err := f.fetchMissing(r, flight); err != nil {
+		if err := f.fetchMissing(r, flight, turn); err != nil {
 			return err
 		}
 	}
@@ -182,14 +185,15 @@ func (f *Fetcher) load(flight *cache.Flight) error {
 }
 
 // fetchMissing brings what lies before the next block on disk.
-func (f *Fetcher) fetchMissing(r *Remote, flight *cache.Flight) error {
+func (f *Fetcher) fetchMissing(r *Remote, flight *cache.Flight, turn fetchTurn) error {
 	slot, err := f.takeSlot(flight)
 	if err != nil {
 		return err
 	}
 	defer func() { <-slot }()
+	ctx := turn.await(flight)
 	off, n := flight.Missing()
-	return f.pull(flight.Context(), r, &missingRun{flight, off + n}, flight.Wanted)
+	return f.pull(ctx, r, &missingRun{flight, off + n}, flight.Wanted)
 }
 
 // missingRun is the part of a flight that comes from the bucket.

@@ -3,6 +3,7 @@ package transfer
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -154,6 +155,35 @@ func TestReadKnowsTheLinkAtTheSecondRead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReadUsesConnectionsInOrder opens a window over two connections that are there, and more
+// that have to be made: those that are there bring what is read first.
+func TestReadUsesConnectionsInOrder(t *testing.T) {
+	fetchSim(t, 256<<20, 256<<20, func(t *testing.T, g *fetchRig) {
+		g.warm(2)
+		r := g.fetcher.NewReader(g.remote)
+		defer r.Close()
+		g.check(r, 0, 128<<10)
+		time.Sleep(fetchTestTrip) // the rest of the first range comes
+		began := time.Now()
+		g.check(r, 128<<10, 128<<10)
+		time.Sleep(3 * fetchTestTrip)
+		var atOnce, later []int64
+		for _, q := range g.server.Requests() {
+			off, _ := fetchTestRange(q.Header)
+			switch since := q.Start.Sub(began); {
+			case since < 0:
+			case since < fetchTestTrip:
+				atOnce = append(atOnce, off)
+			default:
+				later = append(later, off)
+			}
+		}
+		if len(atOnce) != 2 || len(later) == 0 || slices.Max(atOnce) > slices.Min(later) {
+			t.Errorf("asked at once at %d, later at %d", atOnce, later)
+		}
+	})
 }
 
 // TestReadCancelsAtASeek looks elsewhere while a window is on its way over a slow line.
