@@ -2,6 +2,7 @@ package names
 
 import (
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,29 @@ func TestFirstByteInRoundTrips(t *testing.T) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// TestDirectoryInOneRoundTrip looks a directory up that nobody has listed: what its marker
+// carries, or that there is none, comes with the listing.
+func TestDirectoryInOneRoundTrip(t *testing.T) {
+	for _, marked := range []bool{false, true} {
+		treeSim(t, "", func(t *testing.T, g *treeRig) {
+			g.server.SetLink(s3test.Link{RTT: firstTrip})
+			g.server.PutPattern("reel/clip.mov", 100)
+			if marked {
+				g.server.PutObject("reel/", nil, http.Header{"X-Amz-Meta-Mode": {"16832"}})
+			}
+			time.Sleep(time.Minute)
+			g.connect()
+			took := g.trips(func() { g.stat("reel") })
+			if took > 1.1 || g.server.Count("HeadObject") > 2 {
+				t.Errorf("marked %v: %.2f round trips, %s", marked, took, g.counts())
+			}
+			if mode := g.at("reel").Known().Mode & 0o777; marked && mode != 0o700 {
+				t.Errorf("mode %o", mode)
+			}
 		})
 	}
 }
@@ -133,7 +157,7 @@ func TestNobodyWalks(t *testing.T) {
 		for i := range looks {
 			g.stat(fmt.Sprintf("d/%03d", i*389%pageSize))
 		}
-		if n := g.server.Count("HeadObject"); n > looks+1 { // and one of the directory
+		if n := g.server.Count("HeadObject"); n > looks+3 { // and three beside the two listings
 			t.Errorf("%d HEADs for %d files", n, looks)
 		}
 	})

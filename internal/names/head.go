@@ -3,6 +3,7 @@ package names
 import (
 	"context"
 	"errors"
+	"path"
 	"time"
 
 	"s3mount/internal/s3"
@@ -152,21 +153,38 @@ func (t *Tree) listedMarker(p string) (o *s3.Object, known bool) {
 
 // headBeside starts the HEAD of a name whose directory is about to be listed for it: who
 // looks a single name up wants to open it, and its attributes come with the listing then,
-// not a round trip after it. nil where nothing is to be learned.
-func (t *Tree) headBeside(dir, p string) *heading {
+// not a round trip after it. nil where nothing is to be learned. A name without an extension
+// is probably a directory: then the HEAD of its marker goes with them.
+func (t *Tree) headBeside(dir, p string) (file, marker *heading) {
 	t.mu.Lock()
 	n, key := t.nodes.at(p), t.key(p)
 	listed := t.believed(t.dirs[dir]) || t.walkOver(dir) != nil
 	t.mu.Unlock()
 	if listed || t.opts.ListedTimes || n != nil && n.kind == KindDir {
-		return nil
+		return nil, nil
 	}
 	if it, below := t.opts.Attrs.Knows(key, key+"/"); it || below {
-		return nil // the listing tells of which version
+		return nil, nil // the listing tells of which version
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.begin(p, false, nil)
+	if path.Ext(p) == "" {
+		marker = t.begin(p, true, nil)
+	}
+	return t.begin(p, false, nil), marker
+}
+
+// noteMarker notes what the HEAD of a marker has said, if that was before the listing was there.
+// The caller holds t.mu.
+func (t *Tree) noteMarker(p string, marker *heading) {
+	if marker == nil {
+		return
+	}
+	select {
+	case <-marker.done:
+		t.answered(p, true, marker)
+	default:
+	}
 }
 
 // complete adds to a listed object what the HEAD beside the listing has said of the same

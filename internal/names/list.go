@@ -32,7 +32,7 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 		t.stepped(dir, false)
 	}
 	t.mu.Unlock()
-	beside := t.headBeside(dir, p)
+	beside, marker := t.headBeside(dir, p)
 	l, err := t.listed(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -53,6 +53,9 @@ func (t *Tree) lookup(ctx context.Context, dir, name string) (*Node, error) {
 	if ok && e.kind != KindDir && !e.kept {
 		e.object = beside.complete(e.object)
 		e.kind = sizeKind(&e.object)
+	}
+	if ok && e.kind == KindDir {
+		t.noteMarker(p, marker)
 	}
 	complete, heard := l.complete, l.heard
 	if n := t.nodes.at(p); ok && t.knows(n, e, heard) {
