@@ -5,21 +5,26 @@
 //
 //	identity.json   format version, endpoint, bucket, prefix
 //	journal.db      bbolt; bucket "records": ID -> Record as JSON; bucket "state":
-//	                "clean" is there after a process has ended well
+//	                "clean" is there after a process has ended well, "redo" is the
+//	                number of the last frame of redo.N that is in
+//	redo.0, redo.1  what journal.db does not have yet; none after a process has ended
+//	                well (redoframe.go is the format)
 //	open.log        names of files that are being written (not synced: it is for
 //	                telling the user which files a crash cut off)
 //	spool/ID        the bytes of the content ID, sparse
 //	damaged/ID      bytes that a crash of the machine damaged, with the record as
 //	                ID.json; nothing here is ever read again
 //
-// A record reaches the disk only after its spool file did. The package never
+// A record reaches the disk only after its spool file did, or together with its bytes. The package never
 // talks to the bucket and never decides what is published when.
 package journal
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -81,18 +86,23 @@ type Journal struct {
 	clean bool // the last process ended well, or what it left was verified
 
 	db   *bbolt.DB
+	redo *redo
 	open *openLog
 
 	mu      sync.Mutex
 	queue   []*change
 	running bool
+	closed  bool
 	idle    *sync.Cond
 }
 
 // change is a set of records to write and to remove in one transaction.
 type change struct {
 	put    []Record
+	raw    [][]byte // put as JSON
 	remove []string
+	synced bool  // its bytes went to their spool file
+	err    error // of that
 	done   chan error
 }
 
@@ -140,16 +150,26 @@ func (j *Journal) prepare(o Options) error {
 		if _, err := tx.CreateBucketIfNotExists(recordsBucket); err != nil {
 			return err
 		}
-		return j.takeClean(tx)
+		return nil
 	})
 	if err != nil {
+		return err
+	}
+	seq, err := replay(o.Dir, j.db)
+	if err != nil {
+		return err
+	}
+	if err := j.db.Update(j.takeClean); err != nil {
 		return err
 	}
 	if j.open, err = openOpenLog(filepath.Join(o.Dir, "open.log")); err != nil {
 		return err
 	}
-	j.Spool, err = openSpool(filepath.Join(o.Dir, "spool"), o)
-	return err
+	if j.Spool, err = openSpool(filepath.Join(o.Dir, "spool"), o); err != nil {
+		return err
+	}
+	j.redo = newRedo(o.Dir, j.db, seq, j.Spool)
+	return nil
 }
 
 func checkIdentity(o Options) error {
@@ -200,33 +220,57 @@ func writeDurably(path string, raw []byte) error {
 func (j *Journal) Dir() string { return j.dir }
 
 // Records is every record, oldest first.
-func (j *Journal) Records() ([]Record, error) { return readRecords(j.db) }
+func (j *Journal) Records() ([]Record, error) { return readRecords(j.db, j.redo.records()) }
 
-func readRecords(db *bbolt.DB) ([]Record, error) {
-	var all []Record
+// readRecords is the records of the database with what it does not have yet, as JSON by ID;
+// nil: removed.
+func readRecords(db *bbolt.DB, more map[string][]byte) ([]Record, error) {
+	raw := map[string][]byte{}
 	err := db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(recordsBucket)
 		if b == nil {
 			return nil
 		}
 		return b.ForEach(func(k, v []byte) error {
-			var r Record
-			if err := json.Unmarshal(v, &r); err != nil {
-				return fmt.Errorf("record %s: %w", k, err)
-			}
-			all = append(all, r)
+			raw[string(k)] = bytes.Clone(v)
 			return nil
 		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(raw, more)
+	var all []Record
+	for id, v := range raw {
+		if v == nil {
+			continue
+		}
+		var r Record
+		if err := json.Unmarshal(v, &r); err != nil {
+			return nil, fmt.Errorf("record %s: %w", id, err)
+		}
+		all = append(all, r)
+	}
 	sort.Slice(all, func(a, b int) bool { return all[a].Seq < all[b].Seq })
-	return all, err
+	return all, nil
 }
 
 // Apply writes and removes records in one synced transaction. Calls that arrive
 // while one is on its way share the next one.
 func (j *Journal) Apply(put []Record, remove ...string) error {
 	c := &change{put: put, remove: remove, done: make(chan error, 1)}
+	for i := range put {
+		raw, err := json.Marshal(&put[i])
+		if err != nil {
+			return err
+		}
+		c.raw = append(c.raw, raw)
+	}
 	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return errAbandoned
+	}
 	j.queue = append(j.queue, c)
 	lead := !j.running
 	j.running = true
@@ -237,46 +281,33 @@ func (j *Journal) Apply(put []Record, remove ...string) error {
 	return <-c.done
 }
 
+// batchBytes is about how many bytes of spool files are written at once.
+const batchBytes = 1 << 20
+
 // commit writes what is queued until the queue is empty.
 func (j *Journal) commit() {
 	for {
 		j.mu.Lock()
-		batch := j.queue
-		j.queue = nil
-		if len(batch) == 0 {
-			j.running = false
+		n, size := 0, int64(0)
+		for n < len(j.queue) && size < batchBytes {
+			for _, r := range j.queue[n].put {
+				if r.Bytes != nil {
+					size += r.dataSize()
+				}
+			}
+			n++
+		}
+		batch := j.queue[:n:n]
+		j.queue = j.queue[n:]
+		if n == 0 {
+			j.queue, j.running = nil, false
 			j.idle.Broadcast()
 			j.mu.Unlock()
 			return
 		}
 		j.mu.Unlock()
-		err := j.db.Update(func(tx *bbolt.Tx) error {
-			return writeBatch(tx.Bucket(recordsBucket), batch)
-		})
-		for _, c := range batch {
-			c.done <- err
-		}
+		j.redo.write(batch)
 	}
-}
-
-func writeBatch(b *bbolt.Bucket, batch []*change) error {
-	for _, c := range batch {
-		for _, r := range c.put {
-			raw, err := json.Marshal(r)
-			if err != nil {
-				return err
-			}
-			if err := b.Put([]byte(r.ID), raw); err != nil {
-				return err
-			}
-		}
-		for _, id := range c.remove {
-			if err := b.Delete([]byte(id)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // NoteOpen remembers, without waiting for the disk, that the content is being
@@ -293,10 +324,12 @@ func (j *Journal) Unfinished() map[string]string { return j.open.unfinished }
 // Close waits for transactions on their way and frees the directory.
 func (j *Journal) Close() error {
 	j.mu.Lock()
+	j.closed = true
 	for j.running {
 		j.idle.Wait()
 	}
 	j.mu.Unlock()
+	err := j.redo.close()
 	j.Spool.close()
-	return errors.Join(j.markClean(), j.open.close(), j.db.Close())
+	return errors.Join(err, j.markClean(), j.open.close(), j.db.Close())
 }
