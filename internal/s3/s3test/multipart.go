@@ -78,16 +78,16 @@ func (c *call) uploadPart(w *answer) error {
 	if err != nil {
 		return err
 	}
-	if err := c.knowsSums(); err != nil {
+	data, err := c.body()
+	if err != nil {
+		return err
+	}
+	if err := c.knowsSums(); err != nil { // behind the body: else the connection may break while it is sent
 		return err
 	}
 	sum := c.Header.Get(u.sums)
 	if header, _ := c.sentSum(); u.sums != header {
 		return errArgument // real servers differ here; clients must not do it
-	}
-	data, err := c.body()
-	if err != nil {
-		return err
 	}
 	if !c.sumHolds(data) {
 		return errDigest

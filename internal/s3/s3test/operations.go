@@ -68,11 +68,11 @@ func (c *call) put(w *answer) error {
 	if err != nil {
 		return err // before the body is read: a client that waits need not send it
 	}
-	if err := c.knowsSums(); err != nil {
-		return err
-	}
 	data, err := c.body()
 	if err != nil {
+		return err
+	}
+	if err := c.knowsSums(); err != nil { // behind the body: else the connection may break while it is sent
 		return err
 	}
 	if !c.sumHolds(data) {
