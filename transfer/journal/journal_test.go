@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"s3mount/internal/sum"
 	"s3mount/transfer/plan"
 )
 
@@ -161,6 +163,21 @@ func TestOpenLogStaysSmall(t *testing.T) {
 	defer j.Close()
 	if u := j.Unfinished(); len(u) != 1 || u["long"] != "stays open" {
 		t.Errorf("unfinished %v", u)
+	}
+}
+
+// Records of earlier versions have CRC64NVME alone, and are held to it.
+func TestVerifyOfAnEarlierRecord(t *testing.T) {
+	data := []byte("closed by an earlier version")
+	r := Record{Extents: []plan.Extent{{Len: int64(len(data)), Kind: plan.Data}}, Sums: &Sums{}}
+	r.Sums.Add(sum.Of(data))
+	r.Sums.CRC32C = nil
+	if err := r.Verify(bytes.NewReader(data)); err != nil {
+		t.Error(err)
+	}
+	data[3]++
+	if err := r.Verify(bytes.NewReader(data)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("other bytes: %v", err)
 	}
 }
 
