@@ -87,10 +87,12 @@ func saidSum(crc64, crc32c, crc32 *string) Sum {
 }
 
 // objectSum is saidSum where it is one of all bytes of an object: of those that were
-// uploaded in parts some have a checksum of checksums, which may end in their number.
-func objectSum(kind types.ChecksumType, crc64, crc32c *string) Sum {
+// uploaded in parts some have a checksum of checksums, which may end in their number. A
+// store that knows no types has no other CRC32C of them.
+func objectSum(kind types.ChecksumType, etag, crc64, crc32c *string) Sum {
 	s := saidSum(crc64, crc32c, nil)
-	if kind == types.ChecksumTypeComposite || strings.Contains(s.value, "-") {
+	parts := s.of == crc32cSum && kind == "" && strings.Contains(val(etag), "-")
+	if parts || kind == types.ChecksumTypeComposite || strings.Contains(s.value, "-") {
 		return Sum{}
 	}
 	return s

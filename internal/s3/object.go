@@ -57,7 +57,7 @@ func (b *Bucket) Sum(ctx context.Context, key, etag, versionID string) (Sum, err
 	if etag != "" && !sameETag(etag, etagOf(key, out.ETag, out.LastModified, val(out.ContentLength))) {
 		return Sum{}, &Error{Op: "HeadObject", Key: key, Kind: ErrChanged}
 	}
-	return objectSum(out.ChecksumType, out.ChecksumCRC64NVME, out.ChecksumCRC32C), nil
+	return objectSum(out.ChecksumType, out.ETag, out.ChecksumCRC64NVME, out.ChecksumCRC32C), nil
 }
 
 // Put writes an object in one request; it replaces what is there, unless c says
