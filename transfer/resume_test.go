@@ -11,6 +11,7 @@ import (
 
 	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
+	"s3mount/transfer/journal"
 )
 
 // sentParts is the part numbers that were sent, and how many were copied.
@@ -53,6 +54,58 @@ func TestResumeSendsWhatIsMissing(t *testing.T) {
 		g.keys("k")
 		g.idle()
 	})
+}
+
+// An earlier version knew CRC64NVME alone: its upload and its record have nothing else. What
+// is missing goes with that, and other files with what the store knows best.
+func TestResumeOfAnEarlierVersion(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		g.server.SetSums(s3test.RefuseCRC32C)
+		g.failing(func(op, part string) bool { return op == "UploadPart" && part == "4" })
+		data := writePattern(1, 27<<20)
+		g.put("k", data)
+		after(10 * time.Second)
+		g.kill(dropCRC32C(t))
+		g.server.SetSums(s3test.AllSums)
+		g.bucket = s3test.Bucket(t, g.server)
+		g.server.ClearRequests()
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if op := s3test.Op(r); op == "CompleteMultipartUpload" && r.Header.Get("X-Amz-Checksum-Crc64nvme") != s3test.SumOf("CRC64NVME", data) {
+				t.Error("the upload is completed without its checksum")
+			} else if op == "PutObject" && r.Header.Get("X-Amz-Checksum-Crc32c") == "" {
+				t.Error("another file goes without CRC32C")
+			}
+			return nil
+		})
+		g.start()
+		g.wait()
+		g.has("k", data)
+		if sent, _ := g.sentParts(); len(sent) != 1 || sent[0] != "4" {
+			t.Errorf("sent parts %v, want 4 alone", sent)
+		}
+		g.put("other", data[:1000])
+		g.wait()
+		g.keys("k", "other")
+		g.idle()
+	})
+}
+
+// dropCRC32C leaves the records of a journal with CRC64NVME alone.
+func dropCRC32C(t *testing.T) func(dir string) {
+	return func(dir string) {
+		t.Helper()
+		j, err := journal.Open(journal.Options{Dir: dir, AllowVolatile: true, SpoolLimit: 1 << 30, Identity: journal.Identity{Endpoint: "e", Bucket: "b"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		records, err := j.Records()
+		for i := range records {
+			records[i].Sums.CRC32C = nil // there are some: the file is closed
+		}
+		if err = errors.Join(err, j.Apply(records), j.Close()); err != nil || len(records) == 0 {
+			t.Fatal(len(records), "records", err)
+		}
+	}
 }
 
 func TestResumeOfALostUpload(t *testing.T) {

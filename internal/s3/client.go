@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +37,7 @@ type Bucket struct {
 	credsMissing error         // the chain found none: requests go unsigned
 	credsTime    time.Duration // what the chain took, which Check has less
 	sums         atomic.Int32  // algorithm that the server knows
-	wholeSums    atomic.Bool   // it combines those of parts
+	declaredSums sync.Map      // upload ID -> declared
 }
 
 // Open builds the client. It sends nothing, except what the credential chain

@@ -47,15 +47,10 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, p Properties, opt
 	if val(out.UploadId) == "" {
 		return "", &Error{Op: "CreateMultipartUpload", Key: key, Kind: ErrServer, Detail: "the answer has no upload ID"}
 	}
-	b.noteWhole(out.ChecksumType)
-	return *out.UploadId, nil
-}
-
-// noteWhole: a server that says so compares the checksum of all parts with the object.
-func (b *Bucket) noteWhole(said types.ChecksumType) {
-	if said == types.ChecksumTypeFullObject {
-		b.wholeSums.Store(true)
+	if out.ChecksumAlgorithm == in.ChecksumAlgorithm {
+		b.noteDeclared(*out.UploadId, out.ChecksumAlgorithm, out.ChecksumType)
 	}
+	return *out.UploadId, nil
 }
 
 // UploadPart sends part n. The body is read as by Put. Without sums, as in uploads
@@ -77,7 +72,7 @@ func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, n int32, 
 	}
 	var err error
 	if sums != nil {
-		err = b.withSum("UploadPart", key, body, sums, send)
+		err = b.withPartSum(key, uploadID, body, sums, send)
 	} else {
 		var s Sum
 		if s, err = md5Sum.of(body, nil); err == nil {
@@ -148,7 +143,7 @@ func ofUpload(err error) error {
 }
 
 // Complete turns the parts, in ascending order, into the object. When all of
-// them have checksums, that of the whole is sent too, for the server to compare.
+// them have checksums that the server combines, that of the whole is sent too, for it to compare.
 func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Part, c Cond) (Object, error) {
 	if err := b.checkDated(ctx, key, c); err != nil {
 		return Object{}, err
@@ -157,7 +152,8 @@ func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Par
 		Bucket: &b.cfg.Bucket, Key: &key, UploadId: &uploadID, RequestPayer: b.payer(),
 		IfMatch: ifMatch(c.IfMatch), IfNoneMatch: ifNoneMatch(c), MultipartUpload: &types.CompletedMultipartUpload{},
 	}
-	if whole := wholeSum(parts); whole.Known() && b.wholeSums.Load() {
+	d := b.declaredTo(uploadID)
+	if whole := wholeSum(parts); whole.Known() && d.whole && whole.of == d.parts {
 		in.ChecksumCRC64NVME, in.ChecksumCRC32C, _, _ = whole.headers()
 		in.ChecksumType = types.ChecksumTypeFullObject
 	}
@@ -173,6 +169,7 @@ func (b *Bucket) Complete(ctx context.Context, key, uploadID string, parts []Par
 		err = ofUpload(classify("CompleteMultipartUpload", key, err))
 		return Object{}, goneMeansChanged(err, c)
 	}
+	b.declaredSums.Delete(uploadID)
 	o, err := b.written(key, out.ETag, out.VersionId, size, out.ResultMetadata)
 	o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey = string(out.ServerSideEncryption), val(out.SSEKMSKeyId), val(out.BucketKeyEnabled)
 	return o, err
@@ -202,7 +199,10 @@ func (b *Bucket) Abort(ctx context.Context, key, uploadID string) error {
 	})
 	err = ofUpload(classify("AbortMultipartUpload", key, err))
 	if errors.Is(err, ErrNoUpload) || errors.Is(err, ErrNotFound) {
-		return nil
+		err = nil
+	}
+	if err == nil {
+		b.declaredSums.Delete(uploadID)
 	}
 	return err
 }

@@ -201,11 +201,20 @@ func (b *Bucket) withSum(op, key string, body io.ReadSeeker, sums *sum.Sums, sen
 		_, err := send(Sum{})
 		return classify(op, key, err)
 	}
+	attempt, err := b.attempt(op, key, body, sums, send)
+	if err != nil {
+		return err
+	}
+	return b.negotiate(refusesSum, attempt)
+}
+
+// attempt is what sends a body with the checksum of an algorithm, from where the body is now.
+func (b *Bucket) attempt(op, key string, body io.ReadSeeker, sums *sum.Sums, send func(Sum) (confirmed bool, err error)) (func(algorithm) error, error) {
 	start, err := body.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return &Error{Op: op, Key: key, Kind: ErrInvalid, Detail: "the body cannot seek", Err: err}
+		return nil, &Error{Op: op, Key: key, Kind: ErrInvalid, Detail: "the body cannot seek", Err: err}
 	}
-	return b.negotiate(refusesSum, func(a algorithm) error {
+	return func(a algorithm) error {
 		if _, err := body.Seek(start, io.SeekStart); err != nil {
 			return classify(op, key, err)
 		}
@@ -218,5 +227,5 @@ func (b *Bucket) withSum(op, key string, body io.ReadSeeker, sums *sum.Sums, sen
 			b.adopt(a+1, "the answer does not name it")
 		}
 		return classify(op, key, err)
-	})
+	}, nil
 }

@@ -19,13 +19,17 @@ func (b *Bucket) ListParts(ctx context.Context, key, uploadID string) ([]Part, e
 		if err != nil {
 			return nil, ofUpload(classify("ListParts", key, err))
 		}
-		b.noteWhole(out.ChecksumType)
 		for _, p := range out.Parts {
 			parts = append(parts, Part{
 				Number: val(p.PartNumber), ETag: quoted(p.ETag), Size: val(p.Size),
 				Sum: saidSum(p.ChecksumCRC64NVME, p.ChecksumCRC32C, p.ChecksumCRC32),
 			})
 		}
+		said := out.ChecksumAlgorithm
+		if said == "" && len(parts) > 0 && parts[0].Sum.Known() {
+			said, _ = parts[0].Sum.of.declared()
+		}
+		b.noteDeclared(uploadID, said, out.ChecksumType)
 		if !val(out.IsTruncated) {
 			return parts, nil
 		}

@@ -38,10 +38,16 @@ func (c *call) create(w *answer) error {
 	id := fmt.Sprintf("upload-%d", c.s.mu.serial)
 	c.s.mu.uploads[id] = &upload{
 		bucket: c.bucket, key: c.key, header: kept(c.Header), parts: map[int]*part{}, at: time.Now(),
-		sums: c.s.declared(c.Header.Get("X-Amz-Checksum-Algorithm")),
+		sums: c.s.declared(c.Header.Get(algorithmHeader)),
+	}
+	u := c.s.mu.uploads[id]
+	if u.sums != "" {
+		u.algorithm = c.Header.Get(algorithmHeader)
+		w.Header().Set(algorithmHeader, u.algorithm)
 	}
 	if c.s.mu.sums != IgnoreTypes && c.Header.Get(typeHeader) != "" {
-		w.Header().Set(typeHeader, c.Header.Get(typeHeader))
+		u.kind = c.Header.Get(typeHeader)
+		w.Header().Set(typeHeader, u.kind)
 	}
 	w.xml(http.StatusOK, struct {
 		XMLName               xml.Name `xml:"InitiateMultipartUploadResult"`
@@ -158,6 +164,8 @@ func (c *call) listParts(w *answer) error {
 		XMLName              xml.Name `xml:"ListPartsResult"`
 		IsTruncated          bool
 		NextPartNumberMarker int
+		ChecksumAlgorithm    string `xml:",omitempty"`
+		ChecksumType         string `xml:",omitempty"`
 		Part                 []listedPart
 	}{}
 	c.s.mu.Lock()
@@ -166,6 +174,7 @@ func (c *call) listParts(w *answer) error {
 	if err != nil {
 		return err
 	}
+	out.ChecksumAlgorithm, out.ChecksumType = u.algorithm, u.kind
 	for _, n := range slices.Sorted(maps.Keys(u.parts)) {
 		if n <= after {
 			continue
@@ -262,7 +271,7 @@ func (c *call) assemble(u *upload, asked *completeRequest) (*object, error) {
 	o.data = all
 	if want := c.Header.Get(u.sums); want != "" {
 		data, err := io.ReadAll(io.NewSectionReader(all, 0, o.size))
-		if err != nil || c.s.mu.sums == IgnoreTypes || sumIn(u.sums, data) != want {
+		if err != nil || u.kind == "" || sumIn(u.sums, data) != want {
 			return nil, errDigest
 		}
 	}

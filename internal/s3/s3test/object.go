@@ -31,6 +31,8 @@ type upload struct {
 	sums        string // header of the checksum that its parts carry; empty: none
 	parts       map[int]*part
 	at          time.Time
+
+	algorithm, kind string // of its checksum, as it was created and as answers say; empty: they do not
 }
 
 type part struct {

@@ -32,6 +32,8 @@ const (
 	crc32cHeader = "X-Amz-Checksum-Crc32c"
 	crc32Header  = "X-Amz-Checksum-Crc32"
 	typeHeader   = "X-Amz-Checksum-Type"
+
+	algorithmHeader = "X-Amz-Checksum-Algorithm"
 )
 
 var errSums = &fault{501, "NotImplemented", "A header you provided implies functionality that is not implemented"}
@@ -75,7 +77,7 @@ func (c *call) sentSum() (header, value string) {
 func (c *call) knowsSums() error {
 	header, _ := c.sentSum()
 	if header == "" {
-		header = headerOf(c.Header.Get("X-Amz-Checksum-Algorithm"))
+		header = headerOf(c.Header.Get(algorithmHeader))
 	}
 	c.s.mu.Lock()
 	known := c.s.mu.sums
@@ -100,6 +102,9 @@ func (c *call) sumHolds(data []byte) bool {
 	header, want := c.sentSum()
 	return header == "" || want == sumIn(header, data)
 }
+
+// SumOf is the checksum of data as headers have it: CRC64NVME, CRC32C or CRC32.
+func SumOf(algorithm string, data []byte) string { return sumIn(headerOf(algorithm), data) }
 
 // sumIn is the checksum of data as that header has it.
 func sumIn(header string, data []byte) string {
