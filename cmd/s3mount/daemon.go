@@ -130,6 +130,14 @@ func endOf(err error) string {
 	return err.Error()
 }
 
+// serves tells whether a command line mounts in this process, and not in one that it starts.
+func serves(args []string, daemon bool) bool {
+	if len(args) == 0 || args[0] != "mount" {
+		return false
+	}
+	return daemon || slices.Contains(args, "--foreground") || slices.Contains(args, "-f")
+}
+
 // daemon is the other end of the pipe.
 type daemon struct {
 	pipe *os.File

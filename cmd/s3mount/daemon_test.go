@@ -88,6 +88,25 @@ func getsid(pid int) (int, error) {
 	return int(sid), nil
 }
 
+func TestServes(t *testing.T) {
+	for _, tt := range []struct {
+		args   string
+		daemon bool
+		want   bool
+	}{
+		{"mount b /m", false, false},
+		{"mount b /m", true, true},
+		{"mount --foreground b /m", false, true},
+		{"mount b /m -f", false, true},
+		{"wait /m", true, false},
+		{"", true, false},
+	} {
+		if got := serves(strings.Fields(tt.args), tt.daemon); got != tt.want {
+			t.Errorf("%q, as a daemon %v: %v", tt.args, tt.daemon, got)
+		}
+	}
+}
+
 func TestHeldLog(t *testing.T) {
 	var out strings.Builder
 	c := mountCmd{LogLevel: "info"}

@@ -26,6 +26,9 @@ func main() {
 	if asked && len(args) == 0 {
 		os.Exit(0)
 	}
+	if serves(args, os.Getenv(daemonEnv) != "") {
+		relax() // may begin anew, so before anything else
+	}
 	code := run(context.Background(), args, os.Stdout, os.Stderr)
 	if asked && code != 0 {
 		code = exitMount

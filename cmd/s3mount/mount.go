@@ -67,9 +67,6 @@ Examples:
 const checkLimit = 8 * time.Second
 
 func (c *mountCmd) Run(ctx context.Context, std streams, args arguments) error {
-	if daemon := os.Getenv(daemonEnv) != ""; daemon || c.Foreground {
-		relax() // may begin anew, so before anything else
-	}
 	if d := daemonPipe(); d != nil {
 		return d.report(c.serve(ctx, std, false, d.ready))
 	}
