@@ -26,7 +26,7 @@ const (
 	paceEpoch   = 100 * millisecond // the pace is measured over this long,
 	paceTime    = 500 * millisecond // and remembered for about this long
 	runway      = 400 * millisecond // what is kept ahead of a steady pace,
-	hiccup      = 150 * millisecond // and, at least, of one that the link sets
+	hiccup      = 200 * millisecond // and, at least, of one that the link sets
 	leftFor     = 250 * millisecond // what is taken for a round trip while none is known
 	longestLeft = 10 * second       // the longest patience with streams that are not read
 	opening     = 100 * millisecond // of a known rate, and three round trips: what a window opens with

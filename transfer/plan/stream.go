@@ -126,7 +126,7 @@ func (s *stream) resize(off, moved int64, c Conditions) {
 		// No faster than it reads, so that what it needs next is not crowded out.
 		width = max(width, min(steady, width+moved))
 		if c.greedy && c.others > 0 { // nothing gathers: more would only be under way at the same time
-			limit = max(int64(float64(s.pace)*float64(max(hiccup, 5*c.RoundTrip))/float64(second)), openWindow, 3*c.known()/2)
+			limit = max(int64(float64(s.pace)*float64(max(hiccup, 6*c.RoundTrip))/float64(second)), openWindow, 2*c.known())
 		}
 		if width > 2*steady && c.Now-s.stalled > second {
 			width = max(steady, openWindow)
