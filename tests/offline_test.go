@@ -4,6 +4,7 @@ package tests
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -209,4 +210,34 @@ func TestOfflineSpoolFull(t *testing.T) {
 	if _, err := s.head(m.bucket, "too-much.mov"); err == nil {
 		t.Error("the file that was removed is in the bucket")
 	}
+}
+
+// TestFolderIsCopiedWithoutTheBucket: files of a folder that was listed go on being made and
+// read back for longer than its listing is believed, and are in the bucket afterwards.
+func TestFolderIsCopiedWithoutTheBucket(t *testing.T) {
+	const files = 12
+	s, line := darkened(t, embedded(t), 0)
+	m := newMount(t, s, "--list-ttl=300ms", "--settle=10ms")
+	card := t.TempDir()
+	for i := range files {
+		randomFile(t, filepath.Join(card, fmt.Sprintf("clip%02d.mov", i)), 100<<10)
+	}
+	shell(t, "mkdir "+m.path("day1")+" && cp "+card+"/clip00.mov "+m.path("day1")+" && ls "+m.path("day1"))
+	line.set(refuses)
+	for i := 1; i < files; i++ {
+		shell(t, fmt.Sprintf("cp %s/clip%02d.mov %s", card, i, m.path("day1")))
+		time.Sleep(200 * time.Millisecond)
+	}
+	shell(t, "diff -r "+card+" "+m.path("day1"))
+	line.set(light)
+	if r := run(t, s.environ(t), patient(time.Minute), "wait", m.dir); r.code != 0 {
+		t.Errorf("wait: exit %d: %s", r.code, r.stderr)
+	}
+	for i := range files {
+		name := fmt.Sprintf("clip%02d.mov", i)
+		if _, got, err := s.sha256(m.bucket, "day1/"+name); err != nil || got != fileSum(t, filepath.Join(card, name)) {
+			t.Errorf("%s in the bucket: sha256 %s, %v", name, got, err)
+		}
+	}
+	m.unmount()
 }

@@ -36,6 +36,9 @@ type listing struct {
 
 	subdirs int // of the entries
 
+	before *listing  // the latest complete one of the directory, until this one is; see standIn
+	until  time.Time // it is believed until then, since the bucket could not be reached
+
 	complete bool       // all pages are here
 	marker   *s3.Object // the directory's own object; nil: there is none
 	token    string     // of the next page
@@ -136,7 +139,7 @@ func sizeKind(o *s3.Object) Kind {
 // believed tells whether lookups are answered by the listing, as far as it goes. The
 // caller holds t.mu.
 func (t *Tree) believed(l *listing) bool {
-	return l != nil && l.err == nil && (l.pages == 0 && (l.loading || l.fed) || time.Since(l.heard) < t.opts.TTL)
+	return l != nil && l.err == nil && (l.pages == 0 && (l.loading || l.fed) || time.Since(l.heard) < t.opts.TTL || time.Now().Before(l.until))
 }
 
 // listingOf is the listing of a directory that is believed: the one that is here, or
@@ -149,6 +152,7 @@ func (t *Tree) listingOf(dir string) *listing {
 	l := newListing(dir)
 	if old := t.dirs[dir]; old != nil {
 		l.steps, l.stepped = old.steps, old.stepped
+		l.before = old.lastComplete()
 	}
 	if w := t.walkOver(dir); w != nil {
 		l.from, l.fed = w, true
@@ -182,7 +186,38 @@ func (t *Tree) listed(ctx context.Context, dir string) (*listing, error) {
 			return nil, err
 		}
 	}
+	l = t.standIn(l)
 	return l, l.err
+}
+
+// mostStandIn is how many entries a listing may have that is kept until the next one of the
+// directory is complete.
+const mostStandIn = 20_000
+
+func (l *listing) lastComplete() *listing {
+	switch {
+	case l.complete && l.err == nil && len(l.entries) <= mostStandIn:
+		l.before = nil
+		return l
+	case l.complete && l.err == nil:
+		return nil
+	}
+	return l.before
+}
+
+// standIn is the listing, or in place of one that failed the latest complete one: while the
+// bucket cannot be reached, names go on as they were last seen here, with our own changes.
+// The bucket is asked again after the TTL. What other clients did meanwhile is found out when
+// a file is published. The caller holds t.mu.
+func (t *Tree) standIn(l *listing) *listing {
+	old := l.before
+	if old == nil || l.pages > 0 || !s3.Retryable(l.err) {
+		return l
+	}
+	if t.dirs[l.dir] == l {
+		t.dirs[l.dir], old.until = old, time.Now().Add(t.opts.TTL)
+	}
+	return old
 }
 
 // await lets go of t.mu until the channel is closed.
@@ -212,7 +247,7 @@ func (t *Tree) tidy() {
 	keep := t.opts.TTL + 30*time.Second // their steps tell a walk
 	for ; ; keep /= 2 {
 		for dir, l := range t.dirs {
-			if !l.loading && !(l.fed && l.pages == 0) && now.Sub(l.heard) >= keep {
+			if !l.loading && !(l.fed && l.pages == 0) && now.Sub(l.heard) >= keep && now.Sub(l.until) >= keep {
 				total -= len(l.entries)
 				delete(t.dirs, dir)
 			}

@@ -172,14 +172,12 @@ func orExist(err error) error {
 // noteDir corrects the listing of the parent. The caller holds t.mu.
 func (t *Tree) noteDir(p string, there bool) {
 	dir, name := parent(p)
-	l := t.dirs[dir]
-	if l == nil {
-		return
-	}
-	if there {
-		l.put(name, entry{kind: KindDir})
-	} else {
-		l.drop(name)
+	for l := t.dirs[dir]; l != nil; l = l.before {
+		if there {
+			l.put(name, entry{kind: KindDir})
+		} else {
+			l.drop(name)
+		}
 	}
 }
 

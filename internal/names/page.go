@@ -94,7 +94,9 @@ func (t *Tree) take(l *listing, p fetched) (next <-chan fetched) {
 			l.started = p.asked
 		}
 		t.addPage(l, p.Page, p.asked)
-		l.token, l.complete = p.Next, p.Next == ""
+		if l.token, l.complete = p.Next, p.Next == ""; l.complete {
+			l.before = nil
+		}
 		t.missing(l)
 	}
 	l.loading = next != nil

@@ -115,6 +115,10 @@ func (s *Stream) Next(ctx context.Context) (Entry, bool, error) {
 			s.take()
 			continue
 		case s.list.err != nil:
+			if old := t.standIn(s.list); old != s.list {
+				s.list = old
+				continue
+			}
 			return Entry{}, false, s.list.err
 		}
 		t.demand(s.list, s.list.pages+1)
@@ -140,7 +144,7 @@ func (s *Stream) Lookup(ctx context.Context, name string) (*Node, error) {
 	e, ok := s.list.entries[name]
 	heard := s.list.heard
 	p := join(s.dir, name)
-	here := ok && s.list.err == nil && time.Since(heard) < t.opts.TTL && !t.unpublished(p)
+	here := ok && s.list.err == nil && (time.Since(heard) < t.opts.TTL || time.Now().Before(s.list.until)) && !t.unpublished(p)
 	if n := t.nodes.at(p); here && t.knows(n, e, heard) {
 		t.mu.Unlock()
 		return n, nil

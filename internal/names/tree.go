@@ -212,19 +212,17 @@ func (t *Tree) record(p string, o *s3.Object) {
 	})
 }
 
-// noteListing corrects the remembered listing. The caller holds t.mu.
+// noteListing corrects the remembered listings. The caller holds t.mu.
 func (t *Tree) noteListing(p string, o *s3.Object) {
 	dir, name := parent(p)
-	l := t.dirs[dir]
-	if l == nil {
-		return
-	}
-	e, ok := l.entries[name]
-	switch {
-	case ok && e.kind == KindDir:
-	case o == nil:
-		l.drop(name)
-	default:
-		l.put(name, entry{kind: sizeKind(o), object: *o})
+	for l := t.dirs[dir]; l != nil; l = l.before {
+		e, ok := l.entries[name]
+		switch {
+		case ok && e.kind == KindDir:
+		case o == nil:
+			l.drop(name)
+		default:
+			l.put(name, entry{kind: sizeKind(o), object: *o})
+		}
 	}
 }
