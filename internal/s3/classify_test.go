@@ -69,6 +69,7 @@ func TestClassifyAnswers(t *testing.T) {
 		{op: "GetObject", status: 429, code: "", kind: ErrThrottled},
 		{op: "GetObject", status: 500, code: "InternalError", kind: ErrServer},
 		{op: "PutObject", status: 409, code: "ConditionalRequestConflict", kind: ErrConflict},
+		{op: "CompleteMultipartUpload", status: 400, code: "XMinioObjectExistsAsDirectory", kind: ErrConflict},
 		{op: "PutObject", status: 409, code: "BucketAlreadyExists", kind: ErrInvalid},
 		{op: "PutObject", status: 400, code: "BadDigest", kind: ErrBadDigest},
 		{op: "PutObject", status: 400, code: "XAmzContentChecksumMismatch", kind: ErrBadDigest},
