@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"errors"
+	"slices"
 
 	"s3mount/transfer/journal"
 	"s3mount/transfer/plan"
@@ -53,17 +54,48 @@ func isSmall(rec *journal.Record) bool {
 	return len(x) == 1 && x[0].Kind == plan.Data && x[0].Len <= journal.SmallContent
 }
 
-// logged tells whether the journal has the content's bytes as they are.
+// logged tells whether the journal has the content's bytes as they are, beside its record.
 func (f *File) logged(c *content) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return c.logged
+	return c.logged && c.rec != nil
 }
 
-// syncSpool makes the spool file durable by itself.
-func (f *File) syncSpool(c *content, spool *journal.File) error {
+// syncLogged makes the spool file durable whose bytes the journal has: these count only as
+// long as the record has their checksums, which are about to go.
+func (f *File) syncLogged(c *content) error {
 	f.mu.Lock()
-	c.logged = false
+	spool := c.spool
+	if !c.logged || spool == nil {
+		f.mu.Unlock()
+		return nil
+	}
+	spool.Ref()
 	f.mu.Unlock()
-	return spool.Sync()
+	defer spool.Unref()
+	return f.syncSpool(c, spool)
+}
+
+// syncChain is syncLogged of all unpublished contents, whose records are written anew.
+func (f *File) syncChain() error {
+	f.mu.Lock()
+	chain := slices.Clone(f.chain)
+	f.mu.Unlock()
+	var err error
+	for _, c := range chain {
+		err = errors.Join(err, f.syncLogged(c))
+	}
+	return err
+}
+
+// syncSpool makes the spool file durable by itself. Where that fails, what the journal has
+// goes on to count.
+func (f *File) syncSpool(c *content, spool *journal.File) error {
+	if err := spool.Sync(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.logged = false
+	return nil
 }

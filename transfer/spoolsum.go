@@ -82,18 +82,10 @@ func (f *File) unseal(c *content) error {
 		f.mu.Unlock()
 		return nil
 	}
-	rec, spool := *c.rec, c.spool
-	logged := c.logged && spool != nil
-	if logged {
-		spool.Ref()
-	}
+	rec := *c.rec
 	f.mu.Unlock()
-	if logged { // what the journal has counts as long as the record says the same
-		err := f.syncSpool(c, spool)
-		spool.Unref()
-		if err != nil {
-			return err
-		}
+	if err := f.syncLogged(c); err != nil {
+		return err
 	}
 	rec.Sums = nil
 	if err := f.apply([]journal.Record{rec}); err != nil {
