@@ -15,8 +15,8 @@
 //	damaged/ID      bytes that a crash of the machine damaged, with the record as
 //	                ID.json; nothing here is ever read again
 //
-// A record reaches the disk only after its spool file did, or together with its bytes. The package never
-// talks to the bucket and never decides what is published when.
+// A record reaches the disk only after its spool file did, or together with its bytes. The
+// package never talks to the bucket and never decides what is published when.
 package journal
 
 import (
@@ -37,8 +37,12 @@ import (
 	"s3mount/internal/mem"
 )
 
-// Version is the format of the directory. A directory of another version is refused.
-const Version = 1
+// Version is the format of the directory. One of the version before, which had no logs, is
+// taken over; any other is refused.
+const Version = 2
+
+// known tells whether this program reads the format.
+func (i Identity) known() bool { return i.Version == Version || i.Version == Version-1 }
 
 var (
 	// ErrLocked: another process uses the directory.
@@ -191,13 +195,22 @@ func checkIdentity(o Options) error {
 	if err := json.Unmarshal(raw, &got); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrBroken, path, err)
 	}
-	if got.Version != Version {
+	if !got.known() {
 		return fmt.Errorf("%s %w (format %d, this one has %d)", o.Dir, ErrFormat, got.Version, Version)
 	}
+	older := got.Version != Version
+	got.Version = Version
 	if got != want {
 		return fmt.Errorf("%s %w: it holds %s/%s of %s", o.Dir, ErrForeign, got.Bucket, got.Prefix, got.Endpoint)
 	}
-	return nil
+	if !older {
+		return nil
+	}
+	raw, err = json.MarshalIndent(want, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeDurably(path, append(raw, '\n')) // a program that would pass over logs refuses it from here on
 }
 
 // writeDurably makes a file whole or not at all, also over a power loss.
@@ -331,5 +344,8 @@ func (j *Journal) Close() error {
 	j.mu.Unlock()
 	err := j.redo.close()
 	j.Spool.close()
-	return errors.Join(err, j.markClean(), j.open.close(), j.db.Close())
+	if err == nil { // else the next process verifies what it makes of the logs
+		err = j.markClean()
+	}
+	return errors.Join(err, j.open.close(), j.db.Close())
 }

@@ -30,7 +30,7 @@ func OpenReadOnly(dir string) (*ReadOnly, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id.Version != Version {
+	if !id.known() {
 		return nil, fmt.Errorf("%s %w (format %d, this one has %d)", dir, ErrFormat, id.Version, Version)
 	}
 	records := filepath.Join(dir, "journal.db")
@@ -91,9 +91,18 @@ func (r *ReadOnly) Bytes(rec *Record) (interface {
 	io.Closer
 }, error) {
 	path := filepath.Join(r.dir, "spool", rec.ID)
-	if at, ok := r.logged.bytes[rec.ID]; ok && rec.Sums != nil && rec.verifyFile(path) != nil {
-		return at.open()
+	at, ok := r.logged.bytes[rec.ID]
+	if !ok || rec.Sums == nil || rec.verifyFile(path) == nil {
+		return os.Open(path)
 	}
+	log, err := at.open()
+	if err != nil {
+		return nil, err
+	}
+	if rec.Verify(log) == nil {
+		return log, nil
+	}
+	log.Close()
 	return os.Open(path)
 }
 

@@ -129,8 +129,11 @@ func (r *redo) room(n int64) (*redoLog, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := syncDir(r.dir); err != nil { // no frame counts in a file whose name may be lost
+		return nil, errors.Join(err, f.Close())
+	}
 	l.file, l.end = f, 0
-	return l, syncDir(r.dir)
+	return l, nil
 }
 
 // note keeps what the database has to get.
@@ -288,10 +291,10 @@ func (r *redo) direct(batch []*change) error {
 	if err := r.foldedBoth(); err != nil {
 		return err
 	}
-	if err := r.put(records, r.seq+1); err != nil { // the next number may be that of a frame that was not synced
+	r.seq++ // of a frame that was not synced perhaps; and a database that fails may have it all the same
+	if err := r.put(records, r.seq); err != nil {
 		return err
 	}
-	r.seq++
 	if r.broken {
 		r.discard(r.logs[0])
 		r.broken = false
@@ -311,6 +314,9 @@ func (r *redo) discard(l *redoLog) {
 // close folds and removes both logs.
 func (r *redo) close() error {
 	err := r.foldedBoth()
+	if err == nil && r.broken { // a frame that failed must not come back with its log
+		err = r.put(nil, r.seq+1)
+	}
 	for _, l := range r.logs {
 		if err == nil {
 			r.discard(l)

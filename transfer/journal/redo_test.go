@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"go.etcd.io/bbolt"
+
 	"s3mount/internal/sum"
 	"s3mount/transfer/plan"
 )
@@ -325,5 +327,59 @@ func TestLogStaysWhileItIsNeeded(t *testing.T) {
 	f.Unref()
 	if err := j.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A transaction of the database that failed may be there all the same: the next frame is
+// newer than what that took note of.
+func TestFailedTransactionTakesItsNumber(t *testing.T) {
+	j := open(t, t.TempDir())
+	defer j.Close()
+	small(t, j, "one", []byte("first"))
+	if err := j.redo.foldedBoth(); err != nil {
+		t.Fatal(err)
+	}
+	db, seq := j.redo.db, j.redo.seq
+	closed, err := bbolt.Open(filepath.Join(t.TempDir(), "closed"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	j.redo.db = closed
+	large := Record{ID: "large", Publication: string(make([]byte, 8<<20))}
+	if err := j.Apply([]Record{large}); err == nil {
+		t.Fatal("a closed database took a record")
+	}
+	j.redo.db = db
+	if err := j.redo.put(nil, seq+1); err != nil { // the disk had it
+		t.Fatal(err)
+	}
+	small(t, j, "two", []byte("second"))
+	same(t, afterCrash(t, j, func(string) {}), map[string][]byte{"one": []byte("first"), "two": []byte("second")})
+}
+
+// A directory of the version without logs is taken over, and is no longer one: that version
+// would pass over them.
+func TestJournalWithoutLogsIsTakenOver(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	apply(t, j, []Record{{ID: "one"}})
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "identity.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(raw, []byte(`"version": 2`), []byte(`"version": 1`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if id, records, err := Read(dir); err != nil || id.Version != 1 || len(records) != 1 {
+		t.Errorf("%+v, %d records, %v", id, len(records), err)
+	}
+	same(t, open(t, dir), map[string][]byte{"one": nil})
+	if id, _, err := Read(dir); err != nil || id.Version != Version {
+		t.Errorf("%+v, %v", id, err)
 	}
 }

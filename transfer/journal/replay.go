@@ -47,7 +47,7 @@ func (l *logged) restoreAll(spool string) error {
 		if err != nil {
 			return err
 		}
-		if r == nil || r.Sums == nil { // its bytes were to change: the spool file was synced before
+		if r == nil || r.Sums == nil || !r.HasData() { // its bytes were to change: the spool file was synced before
 			continue
 		}
 		if err := restore(r, at, filepath.Join(spool, id)); err != nil {
