@@ -163,6 +163,35 @@ func (f *File) heirs(c *content, removed []string) map[*content]*journal.Record 
 	return out
 }
 
+// persist brings the spool file and the record to the disk. The first record of a
+// content goes there side by side with its bytes when it has their checksums: after
+// a power loss in between, these tell that the bytes are not all there. The spool
+// file is unreferenced.
+func (f *File) persist(c *content, rec *journal.Record, at uint64, spool *journal.File, first bool, more []journal.Record, remove []string) error {
+	apply := func() error { return f.apply(append(more, *rec), remove...) }
+	if spool == nil {
+		return apply()
+	}
+	defer spool.Unref()
+	var err error
+	if rec.Sums, err = f.sumSpool(c, rec, spool, at); err != nil {
+		return err
+	}
+	if !first || rec.Sums == nil {
+		if err := spool.Sync(); err != nil {
+			return err
+		}
+		return apply()
+	}
+	synced := make(chan error, 1)
+	go func() { synced <- spool.Sync() }()
+	err = apply()
+	if failed := <-synced; failed != nil {
+		return errors.Join(failed, err, f.eng.apply(nil, rec.ID))
+	}
+	return err
+}
+
 // saveUpload notes the content's upload in the journal, and nothing else about it.
 // creating is the key at which one is about to be created.
 func (f *File) saveUpload(c *content, creating string) error {

@@ -40,7 +40,6 @@ type content struct {
 
 	kept      keptSums // checksums of the data in the spool file, as far as they are known
 	sealed    int64    // a record has the checksums of the bytes below; 0: none
-	logged    bool     // the journal has its bytes beside its record: the spool file may be lost
 	rewritten bool     // bytes changed after a record: no checksums until the freeze
 
 	intent  string          // the key of an upload that is being created; each record says it

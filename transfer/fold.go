@@ -143,9 +143,6 @@ func (f *File) beginMerge(a, b *content) error {
 	}
 	rec := *a.rec
 	f.mu.Unlock()
-	if err := f.syncLogged(a); err != nil {
-		return err
-	}
 	rec.Sums, rec.Merging, rec.Publication = nil, b.id, a.born
 	if err := f.apply([]journal.Record{rec}); err != nil {
 		return err

@@ -179,7 +179,7 @@ func (e *Engine) removeNow(ctx context.Context, f *File, rec *journal.Record, ke
 		return err
 	}
 	if err := e.removeObjects(ctx, rec, key); err != nil {
-		return errors.Join(err, f.syncChain(), e.apply(f.records(), rec.ID)) // all is as it was
+		return errors.Join(err, e.apply(f.records(), rec.ID)) // all is as it was
 	}
 	return e.apply(nil, rec.ID)
 }

@@ -84,9 +84,6 @@ func (f *File) unseal(c *content) error {
 	}
 	rec := *c.rec
 	f.mu.Unlock()
-	if err := f.syncLogged(c); err != nil {
-		return err
-	}
 	rec.Sums = nil
 	if err := f.apply([]journal.Record{rec}); err != nil {
 		return err

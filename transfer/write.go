@@ -75,7 +75,6 @@ func (f *File) wroteAround(c *content, p []byte, off int64) {
 // touched notes that [off, off+n) changed. The caller holds f.mu.
 func (f *File) touched(c *content, off, n int64) {
 	c.changes++
-	c.logged = false
 	c.kept.forget(f.eng.layoutOf(c), off, off+n)
 	f.stamp()
 	if c.base != nil && !c.ext.Has(0, c.ext.Size(), plan.Base) {

@@ -257,7 +257,7 @@ func (f *unpublished) copyTo(r *journal.ReadOnly, out *os.File) error {
 	}
 	buf := make([]byte, 1<<20)
 	return f.walk(0, 0, f.Size, func(rec *journal.Record, x plan.Extent) error {
-		in, err := r.Bytes(rec)
+		in, err := os.Open(r.SpoolPath(rec.ID))
 		if err != nil {
 			return err
 		}
@@ -280,7 +280,7 @@ func (f *unpublished) copyTo(r *journal.ReadOnly, out *os.File) error {
 func (f *unpublished) exportLink(r *journal.ReadOnly, root *os.Root, name string) error {
 	target := make([]byte, f.Size)
 	err := f.walk(0, 0, f.Size, func(rec *journal.Record, x plan.Extent) error {
-		in, err := r.Bytes(rec)
+		in, err := os.Open(r.SpoolPath(rec.ID))
 		if err != nil {
 			return err
 		}

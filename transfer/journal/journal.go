@@ -5,26 +5,21 @@
 //
 //	identity.json   format version, endpoint, bucket, prefix
 //	journal.db      bbolt; bucket "records": ID -> Record as JSON; bucket "state":
-//	                "clean" is there after a process has ended well, "redo" is the
-//	                number of the last frame of redo.N that is in
-//	redo.0, redo.1  what journal.db does not have yet; none after a process has ended
-//	                well (redoframe.go is the format)
+//	                "clean" is there after a process has ended well
 //	open.log        names of files that are being written (not synced: it is for
 //	                telling the user which files a crash cut off)
 //	spool/ID        the bytes of the content ID, sparse
 //	damaged/ID      bytes that a crash of the machine damaged, with the record as
 //	                ID.json; nothing here is ever read again
 //
-// A record reaches the disk only after its spool file did, or together with its bytes. The
-// package never talks to the bucket and never decides what is published when.
+// A record reaches the disk only after its spool file did. The package never
+// talks to the bucket and never decides what is published when.
 package journal
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -37,12 +32,8 @@ import (
 	"s3mount/internal/mem"
 )
 
-// Version is the format of the directory. One of the version before, which had no logs, is
-// taken over; any other is refused.
-const Version = 2
-
-// known tells whether this program reads the format.
-func (i Identity) known() bool { return i.Version == Version || i.Version == Version-1 }
+// Version is the format of the directory. A directory of another version is refused.
+const Version = 1
 
 var (
 	// ErrLocked: another process uses the directory.
@@ -90,23 +81,18 @@ type Journal struct {
 	clean bool // the last process ended well, or what it left was verified
 
 	db   *bbolt.DB
-	redo *redo
 	open *openLog
 
 	mu      sync.Mutex
 	queue   []*change
 	running bool
-	closed  bool
 	idle    *sync.Cond
 }
 
 // change is a set of records to write and to remove in one transaction.
 type change struct {
 	put    []Record
-	raw    [][]byte // put as JSON
 	remove []string
-	synced bool  // its bytes went to their spool file
-	err    error // of that
 	done   chan error
 }
 
@@ -154,26 +140,16 @@ func (j *Journal) prepare(o Options) error {
 		if _, err := tx.CreateBucketIfNotExists(recordsBucket); err != nil {
 			return err
 		}
-		return nil
+		return j.takeClean(tx)
 	})
 	if err != nil {
-		return err
-	}
-	seq, err := replay(o.Dir, j.db)
-	if err != nil {
-		return err
-	}
-	if err := j.db.Update(j.takeClean); err != nil {
 		return err
 	}
 	if j.open, err = openOpenLog(filepath.Join(o.Dir, "open.log")); err != nil {
 		return err
 	}
-	if j.Spool, err = openSpool(filepath.Join(o.Dir, "spool"), o); err != nil {
-		return err
-	}
-	j.redo = newRedo(o.Dir, j.db, seq, j.Spool)
-	return nil
+	j.Spool, err = openSpool(filepath.Join(o.Dir, "spool"), o)
+	return err
 }
 
 func checkIdentity(o Options) error {
@@ -195,22 +171,13 @@ func checkIdentity(o Options) error {
 	if err := json.Unmarshal(raw, &got); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrBroken, path, err)
 	}
-	if !got.known() {
+	if got.Version != Version {
 		return fmt.Errorf("%s %w (format %d, this one has %d)", o.Dir, ErrFormat, got.Version, Version)
 	}
-	older := got.Version != Version
-	got.Version = Version
 	if got != want {
 		return fmt.Errorf("%s %w: it holds %s/%s of %s", o.Dir, ErrForeign, got.Bucket, got.Prefix, got.Endpoint)
 	}
-	if !older {
-		return nil
-	}
-	raw, err = json.MarshalIndent(want, "", "  ")
-	if err != nil {
-		return err
-	}
-	return writeDurably(path, append(raw, '\n')) // a program that would pass over logs refuses it from here on
+	return nil
 }
 
 // writeDurably makes a file whole or not at all, also over a power loss.
@@ -233,57 +200,33 @@ func writeDurably(path string, raw []byte) error {
 func (j *Journal) Dir() string { return j.dir }
 
 // Records is every record, oldest first.
-func (j *Journal) Records() ([]Record, error) { return readRecords(j.db, j.redo.records()) }
+func (j *Journal) Records() ([]Record, error) { return readRecords(j.db) }
 
-// readRecords is the records of the database with what it does not have yet, as JSON by ID;
-// nil: removed.
-func readRecords(db *bbolt.DB, more map[string][]byte) ([]Record, error) {
-	raw := map[string][]byte{}
+func readRecords(db *bbolt.DB) ([]Record, error) {
+	var all []Record
 	err := db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(recordsBucket)
 		if b == nil {
 			return nil
 		}
 		return b.ForEach(func(k, v []byte) error {
-			raw[string(k)] = bytes.Clone(v)
+			var r Record
+			if err := json.Unmarshal(v, &r); err != nil {
+				return fmt.Errorf("record %s: %w", k, err)
+			}
+			all = append(all, r)
 			return nil
 		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	maps.Copy(raw, more)
-	var all []Record
-	for id, v := range raw {
-		if v == nil {
-			continue
-		}
-		var r Record
-		if err := json.Unmarshal(v, &r); err != nil {
-			return nil, fmt.Errorf("record %s: %w", id, err)
-		}
-		all = append(all, r)
-	}
 	sort.Slice(all, func(a, b int) bool { return all[a].Seq < all[b].Seq })
-	return all, nil
+	return all, err
 }
 
 // Apply writes and removes records in one synced transaction. Calls that arrive
 // while one is on its way share the next one.
 func (j *Journal) Apply(put []Record, remove ...string) error {
 	c := &change{put: put, remove: remove, done: make(chan error, 1)}
-	for i := range put {
-		raw, err := json.Marshal(&put[i])
-		if err != nil {
-			return err
-		}
-		c.raw = append(c.raw, raw)
-	}
 	j.mu.Lock()
-	if j.closed {
-		j.mu.Unlock()
-		return errAbandoned
-	}
 	j.queue = append(j.queue, c)
 	lead := !j.running
 	j.running = true
@@ -294,33 +237,46 @@ func (j *Journal) Apply(put []Record, remove ...string) error {
 	return <-c.done
 }
 
-// batchBytes is about how many bytes of spool files are written at once.
-const batchBytes = 1 << 20
-
 // commit writes what is queued until the queue is empty.
 func (j *Journal) commit() {
 	for {
 		j.mu.Lock()
-		n, size := 0, int64(0)
-		for n < len(j.queue) && size < batchBytes {
-			for _, r := range j.queue[n].put {
-				if r.Bytes != nil {
-					size += r.dataSize()
-				}
-			}
-			n++
-		}
-		batch := j.queue[:n:n]
-		j.queue = j.queue[n:]
-		if n == 0 {
-			j.queue, j.running = nil, false
+		batch := j.queue
+		j.queue = nil
+		if len(batch) == 0 {
+			j.running = false
 			j.idle.Broadcast()
 			j.mu.Unlock()
 			return
 		}
 		j.mu.Unlock()
-		j.redo.write(batch)
+		err := j.db.Update(func(tx *bbolt.Tx) error {
+			return writeBatch(tx.Bucket(recordsBucket), batch)
+		})
+		for _, c := range batch {
+			c.done <- err
+		}
 	}
+}
+
+func writeBatch(b *bbolt.Bucket, batch []*change) error {
+	for _, c := range batch {
+		for _, r := range c.put {
+			raw, err := json.Marshal(r)
+			if err != nil {
+				return err
+			}
+			if err := b.Put([]byte(r.ID), raw); err != nil {
+				return err
+			}
+		}
+		for _, id := range c.remove {
+			if err := b.Delete([]byte(id)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // NoteOpen remembers, without waiting for the disk, that the content is being
@@ -337,15 +293,10 @@ func (j *Journal) Unfinished() map[string]string { return j.open.unfinished }
 // Close waits for transactions on their way and frees the directory.
 func (j *Journal) Close() error {
 	j.mu.Lock()
-	j.closed = true
 	for j.running {
 		j.idle.Wait()
 	}
 	j.mu.Unlock()
-	err := j.redo.close()
 	j.Spool.close()
-	if err == nil { // else the next process verifies what it makes of the logs
-		err = j.markClean()
-	}
-	return errors.Join(err, j.open.close(), j.db.Close())
+	return errors.Join(j.markClean(), j.open.close(), j.db.Close())
 }

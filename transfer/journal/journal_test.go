@@ -68,7 +68,7 @@ func TestWhatIsNoJournalStays(t *testing.T) {
 		file, content string
 		want          error
 	}{
-		{"identity.json", `{"version": 3}`, ErrFormat},
+		{"identity.json", `{"version": 2}`, ErrFormat},
 		{"identity.json", `{"vers`, ErrBroken},
 		{"journal.db", strings.Repeat("x", 20_000), ErrBroken},
 		{"journal.db", "cut", ErrBroken},

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,9 +17,8 @@ import (
 type ReadOnly struct {
 	Identity Identity
 
-	dir    string
-	db     *bbolt.DB
-	logged *logged
+	dir string
+	db  *bbolt.DB
 }
 
 // OpenReadOnly opens a directory and changes nothing in it. It fails with ErrLocked
@@ -30,7 +28,7 @@ func OpenReadOnly(dir string) (*ReadOnly, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !id.known() {
+	if id.Version != Version {
 		return nil, fmt.Errorf("%s %w (format %d, this one has %d)", dir, ErrFormat, id.Version, Version)
 	}
 	records := filepath.Join(dir, "journal.db")
@@ -41,19 +39,7 @@ func OpenReadOnly(dir string) (*ReadOnly, error) {
 	if err != nil {
 		return nil, broken(records, err)
 	}
-	r := &ReadOnly{Identity: id, dir: dir, db: db}
-	seq := uint64(0)
-	err = db.View(func(tx *bbolt.Tx) error {
-		seq = redoSeq(tx)
-		return nil
-	})
-	if err == nil {
-		r.logged, err = readLogs(dir, seq)
-	}
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return r, nil
+	return &ReadOnly{Identity: id, dir: dir, db: db}, nil
 }
 
 func readIdentity(dir string) (id Identity, err error) {
@@ -69,42 +55,14 @@ func readIdentity(dir string) (id Identity, err error) {
 }
 
 // Records is every record, oldest first.
-func (r *ReadOnly) Records() ([]Record, error) { return readRecords(r.db, r.logged.records) }
+func (r *ReadOnly) Records() ([]Record, error) { return readRecords(r.db) }
 
-// Verify compares the record's bytes with its checksums. It fails with ErrDamaged.
-func (r *ReadOnly) Verify(rec *Record) error {
-	if !rec.HasData() {
-		return nil
-	}
-	f, err := r.Bytes(rec)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	defer f.Close()
-	return rec.Verify(f)
-}
+// Verify compares the record's spool file with its checksums. It fails with
+// ErrDamaged.
+func (r *ReadOnly) Verify(rec *Record) error { return rec.verifyFile(r.SpoolPath(rec.ID)) }
 
-// Bytes opens the bytes of a record: its spool file, or what the log has where that is not
-// what the record says.
-func (r *ReadOnly) Bytes(rec *Record) (interface {
-	io.ReaderAt
-	io.Closer
-}, error) {
-	path := filepath.Join(r.dir, "spool", rec.ID)
-	at, ok := r.logged.bytes[rec.ID]
-	if !ok || rec.Sums == nil || rec.verifyFile(path) == nil {
-		return os.Open(path)
-	}
-	log, err := at.open()
-	if err != nil {
-		return nil, err
-	}
-	if rec.Verify(log) == nil {
-		return log, nil
-	}
-	log.Close()
-	return os.Open(path)
-}
+// SpoolPath is where the bytes of a content are.
+func (r *ReadOnly) SpoolPath(id string) string { return filepath.Join(r.dir, "spool", id) }
 
 // Close lets mounts use the directory again.
 func (r *ReadOnly) Close() error { return r.db.Close() }

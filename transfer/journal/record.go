@@ -22,10 +22,6 @@ type Record struct {
 	// Open: the content is still being written, and only its upload is remembered.
 	Open bool `json:"open,omitempty"`
 
-	// Bytes is the spool file whose bytes go to the journal together with the record: all
-	// of the content, and SmallContent at most. nil: the spool file is durable.
-	Bytes *File `json:"-"`
-
 	Extents []plan.Extent `json:"extents,omitempty"`
 	// Sums are those of the data; nil: there are none, since the bytes were to change.
 	Sums *Sums `json:"sums,omitempty"`
