@@ -19,16 +19,13 @@ const relaxedEnv = "S3MOUNT_RELAXED"
 // relax makes the Go runtime's scheduler cheaper for a process that mostly waits in system
 // calls. Its monitor thread wakes every 20 µs to take processors (GOMAXPROCS) from
 // threads that stay in one, which costs a mount a third of its CPU. With timers that may be late it
-// wakes a twentieth as often, and with more processors than CPUs nobody waits for it.
+// wakes a twentieth as often.
 //
 // Threads inherit the slack from the one that starts them, and an execve keeps it: so the
 // process begins anew. Where that cannot be it stays as it is. See prctl(2), PR_SET_TIMERSLACK.
 func relax() {
 	again := os.Getenv(relaxedEnv) != ""
 	os.Unsetenv(relaxedEnv)
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(processors(runtime.GOMAXPROCS(0)))
-	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if again || slack() >= timerSlack {
@@ -40,10 +37,6 @@ func relax() {
 	}
 	_ = syscall.Exec(self, os.Args, append(os.Environ(), relaxedEnv+"=1")) // returns only when it failed
 }
-
-// processors is how many there shall be where Go takes n, the CPUs that the process may use:
-// a container may have few of many. Each costs memory and time, so there is a limit.
-func processors(n int) int { return max(n, 16, min(4*n, 64)) }
 
 // slack is that of the calling thread.
 func slack() time.Duration {

@@ -6,17 +6,8 @@ import (
 	"testing"
 )
 
-func TestProcessors(t *testing.T) {
-	for cpus, want := range map[int]int{1: 16, 2: 16, 4: 16, 8: 32, 16: 64, 48: 64, 128: 128} {
-		if got := processors(cpus); got != want {
-			t.Errorf("%d CPUs: %d, want %d", cpus, got, want)
-		}
-	}
-}
-
 // Where an execve takes the slack away, the process begins anew once.
 func TestBeginsAnewOnce(t *testing.T) {
-	t.Setenv("GOMAXPROCS", "2")
 	t.Setenv(relaxedEnv, "1")
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
