@@ -18,8 +18,8 @@ const relaxedEnv = "S3MOUNT_RELAXED"
 
 // relax makes the Go runtime's scheduler cheaper for a process that mostly waits in system
 // calls. Its monitor thread wakes every 20 µs to take processors (GOMAXPROCS) from
-// threads that stay in one, which costs a mount a third of its CPU. With timers that may be late it
-// wakes a twentieth as often.
+// threads that stay in one, which took a sixth of the CPU of a mount that was written to. With timers
+// that may be late it wakes far less often.
 //
 // Threads inherit the slack from the one that starts them, and an execve keeps it: so the
 // process begins anew. Where that cannot be it stays as it is. See prctl(2), PR_SET_TIMERSLACK.

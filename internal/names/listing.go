@@ -194,6 +194,16 @@ func (t *Tree) listed(ctx context.Context, dir string) (*listing, error) {
 // directory is complete.
 const mostStandIn = 20_000
 
+// size is how many entries the listing holds, with those of the one before it.
+func (l *listing) size() int {
+	n := len(l.entries)
+	if l.before != nil {
+		n += len(l.before.entries)
+	}
+	return n
+}
+
+// lastComplete is the listing, or the one before it, as what stands in for the next one.
 func (l *listing) lastComplete() *listing {
 	switch {
 	case l.complete && l.err == nil && len(l.entries) <= mostStandIn:
@@ -242,13 +252,13 @@ func (t *Tree) tidy() {
 	t.tidied = now
 	total := 0
 	for _, l := range t.dirs {
-		total += len(l.entries)
+		total += l.size()
 	}
 	keep := t.opts.TTL + 30*time.Second // their steps tell a walk
 	for ; ; keep /= 2 {
 		for dir, l := range t.dirs {
 			if !l.loading && !(l.fed && l.pages == 0) && now.Sub(l.heard) >= keep && now.Sub(l.until) >= keep {
-				total -= len(l.entries)
+				total -= l.size()
 				delete(t.dirs, dir)
 			}
 		}

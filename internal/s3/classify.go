@@ -41,7 +41,8 @@ var kindOfCode = map[string]error{
 	"PreconditionFailed":          ErrPrecondition,
 	"ConditionalRequestConflict":  ErrConflict,
 	"OperationAborted":            ErrConflict,
-	// MinIO says so while a deletion of the same key is on its way, too.
+	// MinIO said so of a key that a killed mount had just been changing, too, and not only where
+	// keys go on below this one: the next try tells.
 	"XMinioObjectExistsAsDirectory": ErrConflict,
 	"SlowDown":                      ErrThrottled,
 	"SlowDownRead":                  ErrThrottled,

@@ -20,8 +20,8 @@ type algorithm int32
 
 // In order of preference. The caller takes the first two of the bytes as they pass; the
 // others cost another pass. CRC32C goes first: every processor has an instruction for it,
-// while servers that are written in Go (MinIO, versitygw) take CRC64NVME at 1.4 GB/s and
-// spend more on that than on anything else but MD5.
+// while Go's own CRC64, which MinIO takes, makes 1.4 GB/s: next to MD5 that was the most CPU of
+// MinIO's own code for an upload.
 const (
 	crc32cSum algorithm = iota
 	crc64nvmeSum
