@@ -13,7 +13,8 @@ import (
 
 // st_blksize is the buffer that cp and others choose, where 4 KiB would be the default. Who
 // creates a file sees that of an empty one: each request costs the same, so those are
-// to be large. Of a large file more might be read than is needed.
+// to be large. Of a large file more might be read than is needed. Of a directory that is about
+// what one request reads.
 const (
 	smallFileBlock = 1 << 20 // also the size up to which a file is small
 	largeFileBlock = 128 << 10
@@ -92,7 +93,7 @@ func (n *node) fillAttr(out *fuse.Attr, a names.Attr) {
 	out.Size = uint64(a.Size)
 	out.Blocks = (out.Size + 511) / 512
 	out.Blksize = largeFileBlock
-	if a.Size <= smallFileBlock {
+	if a.Size <= smallFileBlock && n.names.Kind() != names.KindDir {
 		out.Blksize = smallFileBlock
 	}
 	out.Nlink = a.Nlink

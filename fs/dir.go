@@ -25,6 +25,7 @@ const renameNoReplace = 1
 
 // Lookup finds a name in a directory.
 func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofuse.Inode, syscall.Errno) {
+	n.lookups.Add(1)
 	c := begin(ctx)
 	defer c.end()
 	child, err := n.fs.tree.Lookup(c, n.names, name)

@@ -18,6 +18,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
@@ -93,7 +94,8 @@ type node struct {
 	names *names.Node
 	pages pages
 
-	forgotten uint64 // when the kernel forgot it, 0 while it is known; guarded by table.mu
+	lookups   atomic.Uint64 // of names in the directory
+	forgotten uint64        // when the kernel forgot it, 0 while it is known; guarded by table.mu
 }
 
 var (

@@ -25,9 +25,8 @@ const (
 const directFlag = syscall.O_DIRECT
 
 // capabilities asked of the kernel besides those go-fuse asks for: shared
-// mmap of files that are open for direct I/O, O_TRUNC as part of open, and
-// attributes in listings only for those who use them.
-const capabilities = fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_READDIRPLUS_AUTO
+// mmap of files that are open for direct I/O, and O_TRUNC as part of open.
+const capabilities = fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_ATOMIC_O_TRUNC
 
 // platformOptions has root mount without the helper.
 func platformOptions(o Options, m *fuse.MountOptions) {

@@ -14,12 +14,22 @@ import (
 // Offsets of the stream are shifted by it.
 const dots = 2
 
+// mostNodes is how many entries bring their nodes to the kernel while nobody
+// looks any up: who reads names only is to cost no more memory than that.
+const mostNodes = 16_000
+
 // dirHandle is an open directory: a position in a listing that is fetched
 // page by page while it is read. go-fuse serializes the calls on it.
 type dirHandle struct {
 	node   *node
 	stream *names.Stream
 	pos    uint64 // 0: before ".", 1: before "..", dots: in the stream
+
+	request context.Context // that is being answered
+	given   bool            // it has an entry of the stream
+
+	nodes   int    // that were given
+	lookups uint64 // in the directory, when they were counted last
 }
 
 var (
@@ -42,8 +52,13 @@ func (n *node) OpendirHandle(ctx context.Context, _ uint32) (gofuse.FileHandle, 
 	return &dirHandle{node: n, stream: s}, 0, 0
 }
 
-// Readdirent returns the next entry, nil at the end.
+// Readdirent returns the next entry, nil at the end of the directory or of the
+// answer: one that has entries does not wait for more of them. The program
+// works on those while the next page comes.
 func (d *dirHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
+	if ctx != d.request { // go-fuse makes one for each request
+		d.request, d.given = ctx, false
+	}
 	switch d.pos {
 	case 0:
 		d.pos = 1
@@ -54,25 +69,33 @@ func (d *dirHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Err
 	}
 	c := begin(ctx)
 	defer c.end()
-	e, ok, err := d.stream.Next(c)
+	e, ok, err := d.stream.Next(c, !d.given)
 	if err != nil {
 		return nil, d.node.fail(c, "readdir", err)
 	}
 	if !ok {
 		return nil, 0
 	}
+	d.given = true
 	return dirEntry(e), 0
 }
 
-// Lookup gives READDIRPLUS the attributes of the entry just read. The listing
-// that the entry came from answers it.
+// Lookup gives READDIRPLUS the attributes of the entry just read, if that takes no request.
+// Any error leaves the entry without: who wants them looks the name up.
 func (d *dirHandle) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofuse.Inode, syscall.Errno) {
+	if n := d.node.lookups.Load(); n != d.lookups {
+		d.lookups, d.nodes = n, 0
+	}
+	if d.nodes >= mostNodes {
+		return nil, syscall.ENODATA
+	}
+	child := d.stream.Node(name)
+	if child == nil {
+		return nil, syscall.ENODATA
+	}
+	d.nodes++
 	c := begin(ctx)
 	defer c.end()
-	child, err := d.stream.Lookup(c, name)
-	if err != nil {
-		return nil, d.node.fail(c, "lookup", err, "name", name)
-	}
 	return d.node.entry(c, child, out), 0
 }
 

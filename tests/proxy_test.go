@@ -31,6 +31,7 @@ type proxy struct {
 	mu       sync.Mutex
 	requests []request
 	spoil    func(request) bool // whose answers get a wrong byte
+	hold     func(request)      // returns when the request may pass; nil: at once
 }
 
 // through returns the server as seen through a new proxy.
@@ -46,9 +47,14 @@ func through(t *testing.T, s *server) (*server, *proxy) {
 		r.Out.Host = r.In.Host // it is part of the signature
 	}, ModifyResponse: p.pass}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in := request{r.Method, r.URL.Path, r.URL.RawQuery, r.ContentLength}
 		p.mu.Lock()
-		p.requests = append(p.requests, request{r.Method, r.URL.Path, r.URL.RawQuery, r.ContentLength})
+		p.requests = append(p.requests, in)
+		hold := p.hold
 		p.mu.Unlock()
+		if hold != nil {
+			hold(in)
+		}
 		rp.ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)

@@ -137,12 +137,10 @@ func (t *Tree) knows(n *Node, e entry, heard time.Time) bool {
 	return true
 }
 
-// found turns what a listing says of a path into its node.
+// found turns what a listing says of a path into its node, with a request for what it does
+// not say.
 func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time.Time) (*Node, error) {
-	if ok && e.kind == KindUnknown && t.opts.ListedTimes {
-		e.kind = KindFile
-	}
-	if ok && e.kind == KindUnknown {
+	if ok && e.kind == KindUnknown && !t.opts.ListedTimes {
 		o, at, err := t.head(ctx, p)
 		asked = at
 		switch {
@@ -163,6 +161,15 @@ func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.nodeOf(p, e, ok, asked, target)
+}
+
+// nodeOf is the node that an entry gives its path, with our own changes laid over it. The caller holds
+// t.mu.
+func (t *Tree) nodeOf(p string, e entry, ok bool, asked time.Time, target string) (*Node, error) {
+	if ok && e.kind == KindUnknown {
+		e.kind = KindFile
+	}
 	n := t.nodes.at(p)
 	if n != nil && n.file != nil && n.file.Dirty() {
 		n.held = true
@@ -196,20 +203,29 @@ func (t *Tree) found(ctx context.Context, p string, e entry, ok bool, asked time
 		return n, nil
 	}
 	t.learn(n, e.object, asked)
-	if e.kind == KindLink {
+	if e.kind == KindLink && target != "" {
 		n.target = target
 	}
 	return n, nil
 }
 
+// knownTarget is the target of a link of which this version was seen before. The caller
+// holds t.mu.
+func (t *Tree) knownTarget(p string, o *s3.Object) (string, bool) {
+	if n := t.nodes.at(p); n != nil && n.kind == KindLink && n.object.ETag == o.ETag {
+		return n.target, true
+	}
+	return "", false
+}
+
 // readTarget fetches the target of a link.
 func (t *Tree) readTarget(ctx context.Context, p string, o *s3.Object) (string, error) {
 	t.mu.Lock()
-	if n := t.nodes.at(p); n != nil && n.kind == KindLink && n.object.ETag == o.ETag {
-		defer t.mu.Unlock()
-		return n.target, nil
-	}
+	target, ok := t.knownTarget(p, o)
 	t.mu.Unlock()
+	if ok {
+		return target, nil
+	}
 	body, _, err := t.bucket.GetRange(ctx, t.key(p), o.ETag, "", 0, o.Size)
 	if err != nil {
 		return "", err

@@ -70,18 +70,15 @@ func read(b *testing.B, t *Tree, dir string) (nodes []*Node) {
 	}
 	defer s.Close()
 	for {
-		e, ok, err := s.Next(ctx)
+		e, ok, err := s.Next(ctx, true)
 		if err != nil {
 			b.Fatal(err)
 		}
 		if !ok {
 			return nodes
 		}
-		n, err := s.Lookup(ctx, e.Name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if a := n.Known(); !a.Exact {
+		n := s.Node(e.Name)
+		if n == nil || !n.Known().Exact {
 			b.Fatalf("%s: not known", e.Name)
 		}
 		nodes = append(nodes, n)

@@ -1,10 +1,57 @@
 package names
 
 import (
+	"fmt"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"s3mount/transfer"
 )
+
+// TestNodesWithoutRequests: who reads a directory gets the nodes of what the listing
+// describes, and nothing is asked for those of which it does not tell what they are.
+func TestNodesWithoutRequests(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		g.server.PutPattern("d/large", 1<<20)
+		g.server.PutPattern("d/small", 10)
+		g.server.PutObject("d/link", []byte("large"), http.Header{"X-Amz-Meta-Mode": {fmt.Sprint(transfer.ModeLink | 0o777)}})
+		g.server.PutPattern("d/sub/file", 10)
+		time.Sleep(time.Minute)
+		nodes := func() string {
+			s, err := g.tree.OpenDir(g.ctx, g.at("d"))
+			g.ok(err)
+			defer s.Close()
+			var out []string
+			for {
+				e, ok, err := s.Next(g.ctx, true)
+				g.ok(err)
+				if !ok {
+					return strings.Join(out, " ")
+				}
+				if n := s.Node(e.Name); n != nil && n == g.at("d/"+e.Name) {
+					out = append(out, e.Name)
+				}
+			}
+		}
+		if got := nodes(); got != "large sub" || g.server.Count("HeadObject")+g.server.Count("GetObject") > 2 { // of the marker
+			t.Errorf("never seen: nodes of %q, %s", got, g.counts())
+		}
+		g.at("d/small")
+		if link := g.at("d/link"); link.Kind() != KindLink {
+			t.Errorf("the link is of kind %v", link.Kind())
+		}
+		if got := nodes(); got != "large link small sub" {
+			t.Errorf("looked up: nodes of %q", got)
+		}
+		g.remount()
+		g.server.ClearRequests()
+		if got := nodes(); got != "large small sub" || g.server.Count("HeadObject")+g.server.Count("GetObject") > 0 {
+			t.Errorf("seen before: nodes of %q, %s", got, g.counts())
+		}
+	})
+}
 
 // TestDirectoryOfWhatIsBeingDeleted: objects that wait to be deleted make no directory,
 // not even in a listing that still has them, unless something else is there.

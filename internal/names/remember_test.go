@@ -30,7 +30,7 @@ func (g *treeRig) lsl(dir string) (out []string) {
 	g.ok(err)
 	defer s.Close()
 	for {
-		e, ok, err := s.Next(g.ctx)
+		e, ok, err := s.Next(g.ctx, true)
 		g.ok(err)
 		if !ok {
 			return out

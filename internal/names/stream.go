@@ -102,8 +102,9 @@ func (s *Stream) finish() {
 	}
 }
 
-// Next is the next entry; false at the end.
-func (s *Stream) Next(ctx context.Context) (Entry, bool, error) {
+// Next is the next entry; false at the end. Without wait it is false also where the next
+// page has not come yet.
+func (s *Stream) Next(ctx context.Context, wait bool) (Entry, bool, error) {
 	t := s.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,6 +123,9 @@ func (s *Stream) Next(ctx context.Context) (Entry, bool, error) {
 			return Entry{}, false, s.list.err
 		}
 		t.demand(s.list, s.list.pages+1)
+		if !wait {
+			return Entry{}, false, nil
+		}
 		if err := t.await(ctx, s.list.news); err != nil {
 			return Entry{}, false, err
 		}
@@ -136,24 +140,39 @@ func (s *Stream) Next(ctx context.Context) (Entry, bool, error) {
 	return e, true, nil
 }
 
-// Lookup finds a name that Next has given. The listing that it came from answers, however
-// long the reading of the directory takes.
-func (s *Stream) Lookup(ctx context.Context, name string) (*Node, error) {
+// Node is the node of a name that Next has given, where no request is needed for it: who
+// reads names may want nothing else. nil: whoever does has to look it up. The listing that the name came
+// from answers, however long the reading of the directory takes.
+func (s *Stream) Node(name string) *Node {
 	t := s.tree
+	p := join(s.dir, name)
 	t.mu.Lock()
+	n := t.nodes.at(p)
+	if t.unpublished(p) {
+		defer t.mu.Unlock()
+		n.held = true
+		return n
+	}
 	e, ok := s.list.entries[name]
 	heard := s.list.heard
-	p := join(s.dir, name)
-	here := ok && s.list.err == nil && (time.Since(heard) < t.opts.TTL || time.Now().Before(s.list.until)) && !t.unpublished(p)
-	if n := t.nodes.at(p); here && t.knows(n, e, heard) {
+	if !ok || s.list.err != nil || time.Since(heard) >= t.opts.TTL && !time.Now().Before(s.list.until) {
 		t.mu.Unlock()
-		return n, nil
+		return nil
+	}
+	if t.knows(n, e, heard) {
+		t.mu.Unlock()
+		return n
 	}
 	t.mu.Unlock()
-	if !here {
-		return t.lookup(ctx, s.dir, name)
+	e = t.whole(e)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	target, ok := t.knownTarget(p, &e.object)
+	if e.kind == KindUnknown && !t.opts.ListedTimes || e.kind == KindLink && !ok {
+		return nil
 	}
-	return t.found(ctx, p, t.whole(e), true, heard)
+	n, _ = t.nodeOf(p, e, true, heard, target)
+	return n
 }
 
 // Seek goes to an offset that an Entry of this stream had, or to 0.

@@ -98,7 +98,7 @@ func (g *treeRig) ls(path string) string {
 	defer s.Close()
 	var out []string
 	for {
-		e, ok, err := s.Next(g.ctx)
+		e, ok, err := s.Next(g.ctx, true)
 		if err != nil {
 			g.t.Fatal(err)
 		}
@@ -280,7 +280,7 @@ func TestListingThatIsOvertaken(t *testing.T) {
 		g.write("d/c", "c")
 		var names []string
 		for {
-			e, more, err := s.Next(g.ctx)
+			e, more, err := s.Next(g.ctx, true)
 			g.ok(err)
 			if !more {
 				break

@@ -19,13 +19,12 @@ func (g *treeRig) find(dir *Node, name string, visit func(n *Node, a Attr)) int 
 	g.ok(err)
 	var names []string
 	for {
-		e, ok, err := s.Next(g.ctx)
+		e, ok, err := s.Next(g.ctx, true)
 		g.ok(err)
 		if !ok {
 			break
 		}
-		_, err = s.Lookup(g.ctx, e.Name) // READDIRPLUS
-		g.ok(err)
+		s.Node(e.Name) // READDIRPLUS
 		names = append(names, e.Name)
 	}
 	s.Close()
