@@ -19,3 +19,15 @@ func limitUnacknowledged(network, address string, c syscall.RawConn) error {
 	}
 	return failed
 }
+
+// setLowMark has the socket be ready to be read when n bytes are there, or none will come.
+func setLowMark(c syscall.RawConn, n int) error {
+	var failed error
+	err := c.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, n)
+	})
+	if err != nil {
+		return err
+	}
+	return failed
+}

@@ -46,7 +46,7 @@ func (b *Bucket) get(ctx context.Context, key, etag, versionID, ask string, off,
 	in := &awss3.GetObjectInput{
 		Bucket: &b.cfg.Bucket, Key: &key, IfMatch: ifMatch(etag), VersionId: str(versionID), Range: str(ask), RequestPayer: b.payer(),
 	}
-	out, err := b.api.Load().GetObject(ctx, in, opts...)
+	out, r, err := b.getObject(ctx, in, opts...)
 	if err != nil {
 		return nil, Object{}, notInRange(classify("GetObject", key, err), etag)
 	}
@@ -65,7 +65,18 @@ func (b *Bucket) get(ctx context.Context, key, etag, versionID, ask string, off,
 		out.Body.Close()
 		return nil, Object{}, e
 	}
-	return &body{from: out.Body, key: key, ctx: ctx, count: &b.http.count.down}, o, nil
+	return r, o, nil
+}
+
+// getObject sends the request, and returns the body beside its answer.
+func (b *Bucket) getObject(ctx context.Context, in *awss3.GetObjectInput, opts ...func(*awss3.Options)) (*awss3.GetObjectOutput, *body, error) {
+	r := &body{key: *in.Key, ctx: ctx, count: &b.http.count.down}
+	out, err := b.api.Load().GetObject(withGather(ctx, &r.gather), in, opts...)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.from, r.left = out.Body, val(out.ContentLength)
+	return out, r, nil
 }
 
 // checkRange makes sure that the answer is the range that was asked, of the
@@ -140,11 +151,16 @@ type body struct {
 	key   string
 	ctx   context.Context // of the request: tells a cancelled body from a broken one
 	count *atomic.Int64
+
+	left   int64 // bytes that were not read
+	gather gather
 }
 
 func (r *body) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
 	r.count.Add(int64(n))
+	r.left -= int64(n)
+	r.gather.took(n, r.left)
 	if err == nil || err == io.EOF {
 		return n, err
 	}
