@@ -74,7 +74,7 @@ func TestReadGetsTheMemoryOfWhatWasRead(t *testing.T) {
 		r := g.fetcher.NewReader(g.remote)
 		defer r.Close()
 		for i := range int64(8) {
-			g.check(r, i*i*(8<<20), 1<<20)
+			g.check(r, (i*i+1)*(8<<20), 1<<20)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var waiting sync.WaitGroup

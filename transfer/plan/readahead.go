@@ -16,6 +16,8 @@ const (
 	reorder     = 2 * mib   // distance at which a read still belongs to a stream
 	keepBehind  = reorder   // bytes that a stream holds on to: a read may overtake the one before it
 	openWindow  = 4 * mib   // least window of a stream when it shows to be one
+	bulkRead    = 512 * kib // who reads this much first of a file, from its begin, reads it all,
+	bulkWindow  = 16 * mib  // and has this window at once, at least
 	blindWindow = 32 * mib  // largest window while the pace is not known
 	slowWindow  = 8 * mib   // window that every pace may have
 	minRequest  = 1 * mib
@@ -177,6 +179,10 @@ func (r *Readahead) create(off, n int64, c Conditions, d *Decision) int {
 	r.streams[slot] = r.first(off, n, c)
 	s := &r.streams[slot]
 	d.Fetch = append(d.Fetch, Request{slot, floor(off, r.block), s.edge - floor(off, r.block)})
+	if !r.started && off == 0 && n >= bulkRead {
+		s.open(max(c.opening(), bulkWindow), c)
+		r.fetchWindow(s, slot, off, n, d)
+	}
 	if !r.started && r.tail > 0 && off < r.block && r.size > 4*mib {
 		from := floor(max(r.size-r.tail, s.edge), r.block)
 		d.Fetch = append(d.Fetch, Request{Scatter, from, r.size - from})

@@ -108,7 +108,8 @@ func (s *stream) resize(off, moved int64, c Conditions) {
 	came := s.dir > 0 && off >= s.mark || s.dir < 0 && off < s.mark
 	switch {
 	case width == 0 && s.dir > 0 && (!s.cautious || s.hi > s.firstEnd):
-		width, s.mark, s.grown = c.opening(), s.edge, c.Now
+		s.open(c.opening(), c)
+		width = s.width
 	case width > 0 && !c.Ready && came && c.Now-s.grown >= c.RoundTrip:
 		width, s.mark, s.grown = 4*width, s.edge, c.Now
 	}
@@ -133,6 +134,11 @@ func (s *stream) resize(off, moved int64, c Conditions) {
 		}
 	}
 	s.width = max(min(width, limit, c.MaxWindow), 0)
+}
+
+// open gives the stream its first window.
+func (s *stream) open(width int64, c Conditions) {
+	s.width, s.mark, s.grown = min(width, c.MaxWindow), s.edge, c.Now
 }
 
 // known is what fills a link whose rate is known, 0 where it is not.
