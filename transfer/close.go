@@ -50,7 +50,7 @@ func (f *File) Flush(ctx context.Context) error {
 	if !dirty {
 		return nil
 	}
-	f.eng.sender.noteClose()
+	f.eng.noteClose()
 	if f.eng.opts.CloseInBucket {
 		return f.Sync(ctx)
 	}

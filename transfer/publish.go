@@ -22,6 +22,7 @@ func (f *File) enqueue(delay time.Duration) {
 	if f.ticket == nil {
 		f.ticket = f.eng.queue.add(max(delay, time.Millisecond), f.publish, f.keys()...)
 		f.eng.queue.copiesFrom(f.ticket, f.source())
+		f.eng.queue.mayHold(f.ticket, f.head().ext.Size() < bulkFrom)
 	} else if f.lingers {
 		f.eng.queue.delay(f.ticket, max(delay, time.Millisecond))
 	}

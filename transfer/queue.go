@@ -19,6 +19,7 @@ type queue struct {
 	ready    []*ticket      // that lack nothing but a slot, in order
 	noCopies map[string]int // keys at which and below which no copy may begin
 	failure  chan struct{}  // closed and replaced when a ticket failed
+	held     held
 	wg       sync.WaitGroup
 }
 
@@ -38,6 +39,8 @@ type ticket struct {
 	free    bool          // it runs however many others do: somebody waits for it, and it costs nothing
 	slot    bool          // it counts as one that runs
 	ready   bool          // it is in queue.ready
+	patient bool          // it may be held
+	held    bool          // it is in queue.held
 	gone    chan struct{} // closed by done
 	run     func()        // called in its own goroutine; ends with done or retry
 }
@@ -110,7 +113,7 @@ func (q *queue) insert(t *ticket, k string) {
 
 // schedule sets when the ticket is due. The caller holds q.mu.
 func (q *queue) schedule(t *ticket, delay time.Duration) {
-	t.due = time.Now().Add(delay)
+	t.due, t.held = time.Now().Add(delay), false
 	if t.timer != nil {
 		t.timer.Stop()
 		t.timer = nil
@@ -119,7 +122,9 @@ func (q *queue) schedule(t *ticket, delay time.Duration) {
 		t.timer = time.AfterFunc(delay, func() {
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			q.start(t)
+			if !q.hold(t) {
+				q.start(t)
+			}
 		})
 		return
 	}

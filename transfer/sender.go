@@ -15,10 +15,8 @@ const (
 	// how many that the server answers by copying.
 	smallAtOnce = 64
 	copyAtOnce  = 16
-	// While files are being closed one after the other, each less than closePause after the
-	// one before, at least smallBeside small requests are in flight, and one more for each
+	// While files are being closed one after the other (closePause), at least smallBeside small requests are in flight, and one more for each
 	// smallQueue that wait: who copies a folder waits for closes, and nobody for the requests.
-	closePause  = 100 * time.Millisecond
 	smallBeside = 8
 	smallQueue  = 16
 )
@@ -57,10 +55,10 @@ type sender struct {
 }
 
 // noteClose says that a file was closed.
-func (s *sender) noteClose() {
+func (s *sender) noteClose(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = time.Now()
+	s.closed = now
 }
 
 // lane is a line of requests of one kind.

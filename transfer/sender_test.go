@@ -72,7 +72,7 @@ func TestSenderMakesWayForCloses(t *testing.T) {
 			synctest.Wait()
 			return begun.Load()
 		}
-		s.noteClose()
+		s.noteClose(time.Now())
 		if n := submit(smallBeside + 1); n != smallBeside {
 			t.Errorf("%d requests while files are closed, want %d", n, smallBeside)
 		}

@@ -231,32 +231,33 @@ func (j *Journal) Apply(put []Record, remove ...string) error {
 	lead := !j.running
 	j.running = true
 	j.mu.Unlock()
-	if lead {
-		go j.commit() // not here: it may go on for as long as others have something to write
+	if lead && j.commit() {
+		go func() { // not here: others may have something to write for ever
+			for j.commit() {
+			}
+		}()
 	}
 	return <-c.done
 }
 
-// commit writes what is queued until the queue is empty.
-func (j *Journal) commit() {
-	for {
-		j.mu.Lock()
-		batch := j.queue
-		j.queue = nil
-		if len(batch) == 0 {
-			j.running = false
-			j.idle.Broadcast()
-			j.mu.Unlock()
-			return
-		}
-		j.mu.Unlock()
-		err := j.db.Update(func(tx *bbolt.Tx) error {
-			return writeBatch(tx.Bucket(recordsBucket), batch)
-		})
-		for _, c := range batch {
-			c.done <- err
-		}
+// commit writes what is queued, and tells whether there is more.
+func (j *Journal) commit() bool {
+	j.mu.Lock()
+	batch := j.queue
+	j.queue = nil
+	j.mu.Unlock()
+	err := j.db.Update(func(tx *bbolt.Tx) error {
+		return writeBatch(tx.Bucket(recordsBucket), batch)
+	})
+	for _, c := range batch {
+		c.done <- err
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.running = len(j.queue) > 0; !j.running {
+		j.idle.Broadcast()
+	}
+	return j.running
 }
 
 func writeBatch(b *bbolt.Bucket, batch []*change) error {
