@@ -99,3 +99,48 @@ func dirents(t *testing.T, d *os.File) (names []string) {
 	_, _, names = unix.ParseDirent(buf[:n], -1, nil)
 	return names
 }
+
+// TestLargeDirectoryAgain reads a directory on a second mount, which asks for its pages side
+// by side, after other clients have changed it.
+func TestLargeDirectoryAgain(t *testing.T) {
+	onServers(t, func(t *testing.T, s *server) {
+		bucket := s.bucket(t)
+		const n = 2300 // three pages
+		var puts errgroup.Group
+		puts.SetLimit(16)
+		for i := range n {
+			puts.Go(func() error { return s.put(bucket, fmt.Sprintf("dir/f%05d", 2*i), []byte("small")) })
+		}
+		puts.Go(func() error { return s.put(bucket, "dir/f01000-sub/file", []byte("small")) })
+		if err := puts.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		front, p := through(t, s)
+		m := mountBucket(t, front, bucket)
+		time.Sleep(2 * time.Second) // attributes are remembered of what is older
+		entries, err := os.ReadDir(m.path("dir"))
+		if err != nil || len(entries) != n+1 {
+			t.Fatalf("%d entries, %v", len(entries), err)
+		}
+		for _, e := range entries {
+			if _, err := e.Info(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.unmount()
+		for _, key := range []string{"dir/f00001", "dir/f01999", "dir/f02001", "dir/f09999"} {
+			if err := s.put(bucket, key, []byte("small")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.reset()
+		m.start()
+		entries, err = os.ReadDir(m.path("dir"))
+		if err != nil || len(entries) != n+5 || entries[1].Name() != "f00001" || entries[n+4].Name() != "f09999" {
+			t.Errorf("%d entries, %v; want %d", len(entries), err, n+5)
+		}
+		if asked := p.matching(func(r request) bool { return strings.Contains(r.query, "start-after") }); len(asked) == 0 {
+			t.Error("no page was asked for beside another one")
+		}
+	})
+}

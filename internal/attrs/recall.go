@@ -50,6 +50,74 @@ func (s *Store) Knows(key, below string) (it, deeper bool) {
 	return it, deeper
 }
 
+// Marks are keys directly below a prefix, from the first to the last, each with so many
+// entries before it as every says, as far as is remembered: what lies below a further slash is one
+// entry. None is the last entry.
+func (s *Store) Marks(prefix string, every int) (marks []string) {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	broken := s.broken
+	s.mu.Unlock()
+	if broken {
+		return nil
+	}
+	n := 0
+	s.failed(s.view(func(tx *bbolt.Tx) error {
+		m := newMerged(tx, prefix)
+		for k := m.next(); k != nil && bytes.HasPrefix(k, []byte(prefix)); k = m.next() {
+			n++
+			if i := bytes.IndexByte(k[len(prefix):], '/'); i >= 0 {
+				m.seek(append(bytes.Clone(k[:len(prefix)+i]), '/'+1))
+			} else if n >= every {
+				marks, n = append(marks, string(k)), 0
+			}
+		}
+		return nil
+	}))
+	if n == 0 && len(marks) > 0 {
+		marks = marks[:len(marks)-1]
+	}
+	return marks
+}
+
+// merged goes through the keys of both generations in their order.
+type merged struct {
+	cursors [2]*bbolt.Cursor
+	keys    [2][]byte // that come next; nil: none
+}
+
+func newMerged(tx *bbolt.Tx, from string) *merged {
+	m := &merged{}
+	for i, g := range generations {
+		m.cursors[i] = tx.Bucket(g).Cursor()
+	}
+	m.seek([]byte(from))
+	return m
+}
+
+// seek goes to the first key that is not before one.
+func (m *merged) seek(from []byte) {
+	for i, c := range m.cursors {
+		m.keys[i], _ = c.Seek(from)
+	}
+}
+
+// next is the next key; nil at the end.
+func (m *merged) next() []byte {
+	k := m.keys[0]
+	if other := m.keys[1]; k == nil || other != nil && bytes.Compare(other, k) < 0 {
+		k = other
+	}
+	for i, c := range m.cursors {
+		if k != nil && bytes.Equal(m.keys[i], k) {
+			m.keys[i], _ = c.Next()
+		}
+	}
+	return k
+}
+
 func (s *Store) view(fn func(tx *bbolt.Tx) error) (err error) {
 	defer safely(&err)()
 	return s.db.View(fn)

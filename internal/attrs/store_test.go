@@ -291,3 +291,41 @@ func TestCrashSoonAfterARestart(t *testing.T) {
 		}
 	})
 }
+
+// TestMarks: they part the entries of a directory evenly, whichever generation has them.
+func TestMarks(t *testing.T) {
+	s := openAt(t, t.TempDir(), 60)
+	defer s.Close()
+	for i := range 40 {
+		for _, key := range []string{fmt.Sprintf("d/%02d", i), fmt.Sprintf("d/sub/%02d", i), fmt.Sprintf("e/%02d", i)} {
+			if key[0] == 'd' && i < 20 || i%2 == 0 && key[2] != 's' {
+				s.Fetched(sample(key))
+			}
+		}
+		if i%10 == 9 {
+			if err := s.flush(0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var below int
+	for _, key := range s.Marks("d/", 1) {
+		if len(key) != len("d/00") || key[:2] != "d/" {
+			t.Errorf("%q is a mark", key)
+		}
+		below++
+	}
+	if below < 20 || len(s.Marks("d/", 5)) < 4 {
+		t.Errorf("marks of d/: %q, one by one %d", s.Marks("d/", 5), below)
+	}
+	if marks := s.Marks("", 1); len(marks) != 0 {
+		t.Errorf("directories are marks: %q", marks)
+	}
+	if marks := s.Marks("f/", 1); len(marks) != 0 {
+		t.Errorf("marks of what was never seen: %q", marks)
+	}
+	var none *Store
+	if none.Marks("d/", 1) != nil {
+		t.Error("nothing has marks")
+	}
+}

@@ -36,12 +36,13 @@ type listing struct {
 
 	subdirs int // of the entries
 
+	pager // of its own pages
+
 	before *listing  // the latest complete one of the directory, until this one is; see standIn
 	until  time.Time // it is believed until then, since the bucket could not be reached
 
 	complete bool       // all pages are here
 	marker   *s3.Object // the directory's own object; nil: there is none
-	token    string     // of the next page
 	pages    int        // that are here
 	want     int        // that somebody wants
 	loading  bool

@@ -69,42 +69,6 @@ func (t *Tree) whole(e entry) entry {
 	return e
 }
 
-// load fetches the pages of a listing that somebody wants.
-func (t *Tree) load(l *listing) {
-	for next := t.fetch(t.dirKey(l.dir), "/", "", l.token); next != nil; {
-		next = t.take(l, <-next)
-	}
-}
-
-// take takes in a page, and returns the next one, which is asked for before that. nil:
-// nobody wants one.
-func (t *Tree) take(l *listing, p fetched) (next <-chan fetched) {
-	t.mu.Lock()
-	if p.err == nil && p.Next != "" && l.pages+1 < l.want {
-		next = t.fetch(t.dirKey(l.dir), "/", "", p.Next)
-	}
-	t.mu.Unlock()
-	t.opts.Attrs.Recall(p.Objects)
-	p.Prefixes = t.living(context.Background(), p.Prefixes)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if l.err = p.err; p.err == nil {
-		l.heard = p.asked
-		if l.pages++; l.pages == 1 {
-			l.started = p.asked
-		}
-		t.addPage(l, p.Page, p.asked)
-		if l.token, l.complete = p.Next, p.Next == ""; l.complete {
-			l.before = nil
-		}
-		t.missing(l)
-	}
-	l.loading = next != nil
-	l.tell()
-	t.demand(l, 0)
-	return next
-}
-
 // addPage takes one page of a listing, in the order of the keys. The caller holds t.mu.
 func (t *Tree) addPage(l *listing, page s3.Page, asked time.Time) {
 	prefix := t.dirKey(l.dir)

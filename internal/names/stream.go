@@ -122,7 +122,7 @@ func (s *Stream) Next(ctx context.Context, wait bool) (Entry, bool, error) {
 			}
 			return Entry{}, false, s.list.err
 		}
-		t.demand(s.list, s.list.pages+1)
+		t.demand(s.list, s.list.pages+pagesAhead)
 		if !wait {
 			return Entry{}, false, nil
 		}

@@ -251,7 +251,7 @@ func (t *Tree) endWalk(w *walk) {
 			return
 		}
 		waiting := l.want > l.pages
-		l.fed, l.from, l.token, l.pages, l.want = false, nil, "", 0, 0
+		l.fed, l.from, l.pager, l.pages, l.want = false, nil, pager{}, 0, 0
 		if waiting {
 			t.demand(l, 1)
 		}
