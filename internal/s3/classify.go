@@ -41,30 +41,33 @@ var kindOfCode = map[string]error{
 	"PreconditionFailed":          ErrPrecondition,
 	"ConditionalRequestConflict":  ErrConflict,
 	"OperationAborted":            ErrConflict,
-	// MinIO said so of a key that a killed mount had just been changing, too, and not only where
-	// keys go on below this one: the next try tells.
-	"XMinioObjectExistsAsDirectory": ErrConflict,
-	"SlowDown":                      ErrThrottled,
-	"SlowDownRead":                  ErrThrottled,
-	"SlowDownWrite":                 ErrThrottled,
-	"ServerBusy":                    ErrThrottled,
-	"TooManyRequests":               ErrThrottled,
-	"Throttling":                    ErrThrottled,
-	"ThrottlingException":           ErrThrottled,
-	"RequestLimitExceeded":          ErrThrottled,
-	"BandwidthLimitExceeded":        ErrThrottled,
-	"RequestTimeout":                ErrTimeout,
-	"IncompleteBody":                ErrUnavailable,
-	"InvalidObjectState":            ErrArchived,
-	"ObjectNotInActiveTierError":    ErrArchived,
-	"BadDigest":                     ErrBadDigest,
-	"XAmzContentChecksumMismatch":   ErrBadDigest,
-	"XAmzContentSHA256Mismatch":     ErrBadDigest,
-	"NotImplemented":                ErrUnsupported,
-	"MethodNotAllowed":              ErrUnsupported,
-	"KeyTooLongError":               ErrBadKey,
-	"XMinioInvalidObjectName":       ErrBadKey, // also of a directory whose name has more than 244 bytes
+	"SlowDown":                    ErrThrottled,
+	"SlowDownRead":                ErrThrottled,
+	"SlowDownWrite":               ErrThrottled,
+	"ServerBusy":                  ErrThrottled,
+	"TooManyRequests":             ErrThrottled,
+	"Throttling":                  ErrThrottled,
+	"ThrottlingException":         ErrThrottled,
+	"RequestLimitExceeded":        ErrThrottled,
+	"BandwidthLimitExceeded":      ErrThrottled,
+	"RequestTimeout":              ErrTimeout,
+	"IncompleteBody":              ErrUnavailable,
+	"InvalidObjectState":          ErrArchived,
+	"ObjectNotInActiveTierError":  ErrArchived,
+	"BadDigest":                   ErrBadDigest,
+	"XAmzContentChecksumMismatch": ErrBadDigest,
+	"XAmzContentSHA256Mismatch":   ErrBadDigest,
+	"NotImplemented":              ErrUnsupported,
+	"MethodNotAllowed":            ErrUnsupported,
+	"KeyTooLongError":             ErrBadKey,
+	"XMinioInvalidObjectName":     ErrBadKey, // also of a directory whose name has more than 244 bytes
 }
+
+// minioCutCommit is what MinIO answers where the directory with the bytes of a new version is
+// there already. An upload has one such directory: when a client dies while its upload is being
+// completed, MinIO may stop between moving the directory and naming it, and no repetition
+// completes that upload. Anything else gets another directory with the next try.
+const minioCutCommit = "XMinioObjectExistsAsDirectory"
 
 // classify turns what the SDK returned into an *Error. It is the only place
 // where that is decided.
@@ -139,6 +142,12 @@ func (e *Error) kindOfAnswer(err error) error {
 	}
 	if kind := kindOfCode[e.Code]; kind != nil {
 		return kind
+	}
+	if e.Code == minioCutCommit {
+		if e.Op == "CompleteMultipartUpload" {
+			return ErrNoUpload
+		}
+		return ErrConflict
 	}
 	switch {
 	case e.Status == http.StatusNotFound && e.Op == "HeadBucket":
