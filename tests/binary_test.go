@@ -79,11 +79,15 @@ func (s *server) environ(t *testing.T) []string {
 
 func environ(t *testing.T, access, secret string) []string {
 	t.Helper()
-	return []string{
+	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "LC_ALL=C.UTF-8",
 		"AWS_ACCESS_KEY_ID=" + access, "AWS_SECRET_ACCESS_KEY=" + secret,
 		"AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "GORACE=halt_on_error=1 exitcode=66",
 	}
+	if n := os.Getenv("GOMAXPROCS"); n != "" { // more than there are CPUs shows other orders of requests
+		env = append(env, "GOMAXPROCS="+n)
+	}
+	return env
 }
 
 // shell runs a command line on the mount and returns what it printed.

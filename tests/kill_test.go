@@ -6,16 +6,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -127,86 +123,6 @@ func (k *killer) round(n int) {
 	}
 }
 
-// check compares the bucket with what may be in it, and goes on from there.
-func (k *killer) check(round int) {
-	k.Helper()
-	objects, err := k.mount.srv.list(k.mount.bucket, "")
-	if err != nil {
-		k.Fatal(err)
-	}
-	found := map[string]fileState{}
-	content := map[string][]byte{}
-	for key := range objects {
-		data, err := k.mount.srv.get(k.mount.bucket, key)
-		if err != nil {
-			k.Fatalf("object %s: %v", key, err)
-		}
-		if inMount := read(k.T, k.mount.path(key)); !bytes.Equal(inMount, data) {
-			k.Errorf("%s in the mount differs from the object", key)
-		}
-		found[key], content[key] = stateOf(data), data
-	}
-	for _, w := range k.workers {
-		mine := map[string]fileState{}
-		w.bytes = map[string][]byte{}
-		for key, state := range found {
-			if strings.HasPrefix(key, w.prefix) {
-				mine[key], w.bytes[key] = state, content[key]
-				delete(found, key)
-			}
-		}
-		if !slices.ContainsFunc(w.allowed(), func(a map[string]fileState) bool { return maps.Equal(a, mine) }) {
-			k.Errorf("the bucket has %v\nof worker %s; it may have one of\n%v\nthe last operations:\n%s", mine, w.prefix, w.allowed(),
-				strings.Join(w.trace[max(0, len(w.trace)-15):], "\n"))
-		}
-		w.files, w.cut = mine, nil
-	}
-	if len(found) > 0 {
-		k.Errorf("objects that nobody made: %v", found)
-	}
-	k.checkUploads(round)
-}
-
-// checkUploads wants few uploads left, and each in the list of the command.
-func (k *killer) checkUploads(round int) {
-	k.Helper()
-	before := k.uploads()
-	r := run(k.T, k.mount.srv.environ(k.T), patient(time.Minute), "uploads", "--endpoint", k.mount.srv.endpoint, "--json", k.mount.bucket)
-	var listed any
-	if r.code != 0 || json.Unmarshal([]byte(r.stdout), &listed) != nil {
-		k.Fatalf("uploads: exit %d: %s%s", r.code, r.stdout, r.stderr)
-	}
-	after := k.uploads()
-	for id, key := range before {
-		if after[id] != "" && !strings.Contains(r.stdout, id) { // there all the time
-			k.Errorf("the upload %s of %s is not listed:\n%s", id, key, r.stdout)
-		}
-	}
-	if most := (round + 1) * len(k.workers); len(after) > most { // one that a kill cut off before its ID was known
-		k.Errorf("%d uploads are left after %d rounds", len(after), round+1)
-	}
-}
-
-// uploads is the keys of the unfinished uploads, by ID.
-func (k *killer) uploads() map[string]string {
-	k.Helper()
-	raw, _, err := k.mount.srv.call("GET", k.mount.bucket, "", url.Values{"uploads": {""}}, nil)
-	if err != nil {
-		k.Fatal(err)
-	}
-	var left struct {
-		Upload []struct{ Key, UploadId string }
-	}
-	if err := xml.Unmarshal(raw, &left); err != nil {
-		k.Fatal(err)
-	}
-	found := map[string]string{}
-	for _, u := range left.Upload {
-		found[u.UploadId] = u.Key
-	}
-	return found
-}
-
 // allowed is every set of files that may be there now.
 func (w *worker) allowed() []map[string]fileState {
 	out := []map[string]fileState{w.files}
@@ -260,7 +176,10 @@ func (w *worker) work() {
 	}
 }
 
-func (w *worker) name() string { return w.prefix + string(rune('a'+w.rng.IntN(4))) }
+// names is how many names a worker has.
+const names = 4
+
+func (w *worker) name() string { return w.prefix + string(rune('a'+w.rng.IntN(names))) }
 
 // begin notes an operation and what it may lead to when it is cut.
 func (w *worker) begin(what string, outcomes ...map[string]fileState) {
