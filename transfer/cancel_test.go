@@ -348,6 +348,7 @@ func TestLostUploadIsRemembered(t *testing.T) {
 			if own, creating := g.engine.Uploads(); len(own)+len(creating) != 0 {
 				t.Errorf("own uploads %v, %v", own, creating)
 			}
+			after(lateLimit)
 			if err := g.engine.ForgetLost("dir/k"); err != nil {
 				t.Error(err)
 			}

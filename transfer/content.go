@@ -42,16 +42,17 @@ type content struct {
 	sealed    int64    // a record has the checksums of the bytes below; 0: none
 	rewritten bool     // bytes changed after a record: no checksums until the freeze
 
-	intent  string          // the key of an upload that is being created; each record says it
-	born    string          // publication ID
-	rec     *journal.Record // as the journal has it, nil: it has none
-	folded  []string        // records that go when the next one of it is written
-	merging string          // the content whose changes are being written into this one's spool file
-	done    *s3.Object      // a completed upload of it that still lacks its name or metadata
-	copied  source          // what the object was copied from
-	tried   bool            // a request that may have published it had no clear answer
-	at      string          // the key of that request
-	orphan  *journal.Upload // upload of an earlier process
+	intent  string           // the key of an upload that is being created; each record says it
+	born    string           // publication ID
+	was     []journal.Object // what an earlier process may have sent before something was folded into it
+	rec     *journal.Record  // as the journal has it, nil: it has none
+	folded  []string         // records that go when the next one of it is written
+	merging string           // the content whose changes are being written into this one's spool file
+	done    *s3.Object       // a completed upload of it that still lacks its name or metadata
+	copied  source           // what the object was copied from
+	tried   bool             // a request that may have published it had no clear answer
+	at      string           // the key of that request
+	orphan  *journal.Upload  // upload of an earlier process
 }
 
 // publishedContent makes the content of a file that is as the bucket has it.

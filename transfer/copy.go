@@ -40,7 +40,7 @@ func (e *Engine) copyTo(ctx context.Context, src s3.Object, key string, props *s
 	if err != nil {
 		return s3.Object{}, err
 	}
-	o, err := e.bucket.Copy(ctx, src, key, props, cond)
+	o, err := e.copyNoted(ctx, src, key, props, cond)
 	if err == nil {
 		e.fetcher.sameBytes(src, key, o.ETag)
 	}
@@ -88,7 +88,9 @@ func (e *Engine) copyParts(ctx context.Context, src s3.Object, key string, props
 	}
 	var o s3.Object
 	if err == nil {
+		answered := e.unguarded(key, cond)
 		o, err = e.bucket.Complete(ctx, key, id, parts, cond)
+		answered(err)
 	}
 	if err != nil {
 		e.abort(key, id)

@@ -33,10 +33,11 @@ const (
 	afterTransaction
 	beforeRequest
 	afterRequest
+	duringRequest // that changes something: the bucket carries it out later
 )
 
 func (s crashStage) String() string {
-	return [...]string{"before transaction", "after transaction", "before request", "after request"}[s]
+	return [...]string{"before transaction", "after transaction", "before request", "after request", "during request"}[s]
 }
 
 var errCrashed = errors.New("the process has ended")
@@ -54,6 +55,11 @@ type crashRig struct {
 	where string // what happened then
 
 	uploads map[string]bool // that the journal knew of
+
+	later *s3test.Later // what was under way
+	died  time.Time
+	late  lateness
+	asked int // requests of the next process
 
 	now, next bucketState // what was acknowledged; what an unfinished step may lead to
 	versions  [][]byte    // every content that may ever be in the bucket
@@ -111,6 +117,11 @@ func (g *crashRig) fault(r *http.Request) *s3test.Fault {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	what := s3test.Op(r) + " " + r.URL.RequestURI()
+	changes := r.Method != http.MethodGet && r.Method != http.MethodHead
+	if changes && (g.dead && g.stage == duringRequest && time.Now().Equal(g.died) || g.event(duringRequest, what)) {
+		g.died = time.Now()
+		return &s3test.Fault{Late: g.later}
+	}
 	if g.dead || g.event(beforeRequest, what) {
 		return &s3test.Fault{Drop: true}
 	}
@@ -607,6 +618,17 @@ var crashScenarios = map[string]func(g *crashRig){
 		g.rename(f, "k", "l")
 		g.settle()
 	},
+	"two edits, the second while the first is sent": func(g *crashRig) {
+		f := g.object("k", []byte("0123456789"))
+		g.open(f)
+		g.patch(f, []byte("a"), 0)
+		g.close(f, "k", []byte("a123456789"))
+		g.step(func() error { time.Sleep(writeSettle + time.Millisecond); return nil }, nil)
+		g.open(f)
+		g.patch(f, []byte("b"), 5)
+		g.close(f, "k", []byte("a1234b6789"))
+		g.settle()
+	},
 	"copy": func(g *crashRig) {
 		data := writePattern(1, 1<<20)
 		f := g.duplicate(g.object("k", data), "l", data)
@@ -670,7 +692,7 @@ func TestCrashPoints(t *testing.T) {
 			t.Parallel()
 			points := 0
 			for stage := beforeTransaction; stage <= afterRequest; stage++ {
-				for k := 1; crashAt(t, crashScenarios[name], stage, k); k++ {
+				for k := 1; crashAt(t, crashScenarios[name], stage, k, lateness{}); k++ {
 					points++
 				}
 			}
@@ -683,11 +705,12 @@ func TestCrashPoints(t *testing.T) {
 }
 
 // crashAt runs a scenario to the k-th event of the stage, and the next process
-// behind it. It returns false when the scenario has no such event.
-func crashAt(t *testing.T, scenario func(g *crashRig), stage crashStage, k int) (reached bool) {
+// behind it. It returns false when the scenario has no such event, or the next process not so
+// many requests.
+func crashAt(t *testing.T, scenario func(g *crashRig), stage crashStage, k int, late lateness) (reached bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		g := &crashRig{writeRig: newWriteRig(t, 1<<30), stage: stage, k: k, now: bucketState{}}
+		g := &crashRig{writeRig: newWriteRig(t, 1<<30), stage: stage, k: k, now: bucketState{}, later: s3test.NewLater(), late: late}
 		g.stopped, g.stop = context.WithCancel(context.Background())
 		defer g.stop()
 		g.writeRig.start()
@@ -711,8 +734,9 @@ func crashAt(t *testing.T, scenario func(g *crashRig), stage crashStage, k int) 
 			defer g.checkSpool()
 		}
 		if t.Failed() {
-			t.Errorf("crash %v %d: %s", stage, k, g.where)
+			t.Errorf("crash %v %d: %s; late: %+v", stage, k, g.where, late)
 		}
+		reached = reached && g.asked >= late.request
 	})
 	return reached && !t.Failed()
 }
@@ -735,9 +759,15 @@ func (g *crashRig) restart() {
 		}
 	}
 	g.dir = g.snap
-	g.server.Fault(nil)
+	if g.late == (lateness{}) {
+		g.later.CarryOut()
+	}
+	g.server.Fault(g.carryOut)
 	synctest.Wait()
 	g.start()
+	if g.late.after > 0 {
+		time.AfterFunc(g.late.after, g.later.CarryOut)
+	}
 	g.uploads = known
 }
 
@@ -768,7 +798,8 @@ func (g *crashRig) checkEnd() {
 	g.idle()
 	listed := g.engine.LostUploads()
 	for _, u := range g.server.Uploads() { // one whose ID the journal never heard of is for the list of uploads
-		if g.uploads[u.ID] || !g.over() || !slices.Contains(listed, u.Key) {
+		owned := g.uploads[u.ID] && !g.setAside(u.Key)
+		if owned || !g.over() || !slices.Contains(listed, u.Key) {
 			g.t.Errorf("the upload %s of %q is left, those at %q are listed", u.ID, u.Key, listed)
 		}
 	}
@@ -780,6 +811,12 @@ func (g *crashRig) checkEnd() {
 	} else if why != "" {
 		g.t.Error(why)
 	}
+}
+
+// setAside tells whether what the journal knew of the key is damaged: where the record was
+// there before the bytes, since the process ended within a close. Its upload stays.
+func (g *crashRig) setAside(key string) bool {
+	return slices.ContainsFunc(g.found.Damaged, func(d Damaged) bool { return d.Key == key })
 }
 
 func (g *crashRig) differs(want bucketState) string {

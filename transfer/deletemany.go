@@ -77,7 +77,9 @@ func (e *Engine) deleteListed(ctx context.Context, batch []journal.Object, after
 	if len(keys) == 0 {
 		return rest
 	}
+	answered := e.underWay(keys...)
 	left, err := e.bucket.DeleteAll(ctx, keys)
+	answered(err)
 	if err != nil {
 		e.log.Debug("objects are deleted one by one", "first", keys[0], "err", err)
 	}

@@ -70,6 +70,9 @@ type Engine struct {
 	stop    context.CancelFunc
 	seq     atomic.Uint64
 
+	requests atomic.Uint64 // that were noted as under way
+	sureAt   time.Time     // from when on nothing of an earlier process comes any more; set by Recover
+
 	// around is nil but in tests, which end the process before or after a transaction.
 	around func(apply func() error) error
 
@@ -80,10 +83,11 @@ type Engine struct {
 	moves     []chan struct{}            // renames of directories that Start began; closed when complete
 	dirty     map[*File]bool             // files with content that is not published
 	creating  map[string]int             // keys at which uploads are being made that no content knows
-	lost      map[string]string          // keys of uploads whose ID is not known, to their records
+	lost      map[string]lostUpload      // keys of uploads whose ID is not known
 	writing   map[*File]bool             // files that were written through a descriptor that is still open
 	leaving   map[string]*journal.Record // what deleteLater deletes and aborts, by record
 	late      map[journal.Object]bool    // what requests of an earlier process may still make
+	unheard   []unanswered               // requests that had no answer, oldest first
 	local     []localCopy                // published contents whose bytes are still here, oldest first
 	freed     chan struct{}              // closed and replaced when spool room may be free
 }
@@ -102,7 +106,7 @@ func New(o Options) *Engine {
 	e := &Engine{
 		opts: o, bucket: o.Bucket, fetcher: o.Fetcher, journal: o.Journal, log: o.Log,
 		layout: plan.Layout{Fixed: o.PartSize}, queue: newQueue(), sender: &sender{fixed: o.Parallel},
-		dirty: map[*File]bool{}, writing: map[*File]bool{}, creating: map[string]int{}, lost: map[string]string{},
+		dirty: map[*File]bool{}, writing: map[*File]bool{}, creating: map[string]int{}, lost: map[string]lostUpload{},
 		leaving: map[string]*journal.Record{}, late: map[journal.Object]bool{}, freed: make(chan struct{}),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"s3mount/transfer/journal"
 )
@@ -13,14 +14,21 @@ import (
 // program: nobody sweeps it by itself, and nobody one that could not be aborted. Its key
 // is remembered, since some servers list uploads by whole keys only.
 
+// lostUpload is what is known of an upload without an ID.
+type lostUpload struct {
+	record string
+	noted  time.Time
+}
+
 // noteLost remembers that an upload may be left at a key.
 func (e *Engine) noteLost(key string) error {
 	rec := e.intentOf(key)
 	e.mu.Lock()
-	_, known := e.lost[key]
-	if !known {
-		e.lost[key] = rec.ID
+	was, known := e.lost[key]
+	if known {
+		rec.ID = was.record
 	}
+	e.lost[key] = lostUpload{rec.ID, time.Now()}
 	e.mu.Unlock()
 	if known {
 		return nil
@@ -52,14 +60,18 @@ func (e *Engine) LostUploads() []string {
 	return slices.Sorted(maps.Keys(e.lost))
 }
 
-// ForgetLost is called when no upload is left at a key.
+// ForgetLost is called when no upload is left at a key. One that may still be created is
+// remembered.
 func (e *Engine) ForgetLost(key string) error {
 	e.mu.Lock()
-	id, known := e.lost[key]
-	delete(e.lost, key)
+	lost, known := e.lost[key]
+	known = known && time.Since(lost.noted) >= lateLimit
+	if known {
+		delete(e.lost, key)
+	}
 	e.mu.Unlock()
 	if !known {
 		return nil
 	}
-	return e.apply(nil, id)
+	return e.apply(nil, lost.record)
 }

@@ -165,7 +165,7 @@ func TestCrashOfARenameOverAnUnpublishedFile(t *testing.T) {
 		g.settle()
 	}
 	for stage := beforeTransaction; stage <= afterRequest; stage++ {
-		for k := 1; crashAt(t, scenario, stage, k); k++ {
+		for k := 1; crashAt(t, scenario, stage, k, lateness{}); k++ {
 		}
 	}
 }

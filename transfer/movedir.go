@@ -235,7 +235,7 @@ func (e *Engine) undoCopy(ctx context.Context, o journal.Object, key string) err
 	if err == nil && src.ETag == o.ETag {
 		var dst s3.Object
 		if dst, err = e.bucket.Head(ctx, key); err == nil && sameObject(&src, &dst) {
-			return e.bucket.Delete(ctx, key)
+			return e.deleteNoted(ctx, key)
 		}
 	}
 	if errors.Is(err, s3.ErrNotFound) {

@@ -16,8 +16,11 @@ import (
 // the same: a lost answer, or a repetition that met its own first try.
 func (f *File) ambiguous(ctx context.Context, c *content, key string, failed error) (s3.Object, error) {
 	o, ok, err := f.isPublished(ctx, c, key)
-	if ok {
+	if ok && carries(&o, Properties(&c.meta, key, c.born)) && c.stream == nil {
 		return o, nil
+	}
+	if ok { // perhaps by a request of an earlier process, of another upload
+		return s3.Object{}, errRenewed
 	}
 	if err == nil && !s3.Retryable(failed) {
 		f.mu.Lock()
@@ -33,7 +36,29 @@ func (f *File) isPublished(ctx context.Context, c *content, key string) (o s3.Ob
 	if errors.Is(err, s3.ErrNotFound) {
 		return o, false, nil
 	}
-	return o, err == nil && o.Props.Meta[metaPublication] == c.born, err
+	if ok = err == nil && o.Props.Meta[metaPublication] == c.born; ok {
+		f.eng.cameFrom(key, c.born)
+	}
+	return o, ok, err
+}
+
+// triedAt is the keys but that one at which a request may have published the content.
+func (f *File) triedAt(c *content, key string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var keys []string
+	note := func(k string) {
+		if k != "" && k != key && !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	note(c.at)
+	for _, o := range f.moved {
+		if o.Publication == c.born {
+			note(o.Key)
+		}
+	}
+	return keys
 }
 
 // errRenewed: the precondition is another one now, the next try may succeed.

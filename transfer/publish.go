@@ -202,18 +202,23 @@ const maxRenewals = 4
 func (f *File) send(ctx context.Context, c *content, key string, expect *s3.Object) (s3.Object, error) {
 	if c.tried {
 		o, ok, err := f.isPublished(ctx, c, key)
-		if err != nil || ok && carries(&o, Properties(&c.meta, key, c.born)) {
+		if err != nil {
 			return o, err
 		}
-		if ok { // the bytes are there, what came later is not
-			return f.rename(ctx, c, key, o, key, &o)
+		if ok {
+			f.endUploads(c)
+			if carries(&o, Properties(&c.meta, key, c.born)) {
+				return o, nil
+			}
+			return f.rename(ctx, c, key, o, key, &o) // the bytes are there, what came later is not
 		}
-		if from := c.at; from != key { // it was renamed since
+		for _, from := range f.triedAt(c, key) { // it was renamed since
 			o, ok, err = f.isPublished(ctx, c, from)
 			if err != nil {
 				return o, err
 			}
 			if ok {
+				f.endUploads(c)
 				return f.rename(ctx, c, from, o, key, expect)
 			}
 		}
@@ -246,6 +251,14 @@ func (f *File) send(ctx context.Context, c *content, key string, expect *s3.Obje
 		}
 	}
 	return f.complete(ctx, c, key, expect)
+}
+
+// endUploads aborts the uploads of a content that is in the bucket: it may have come there by
+// another one, which a request of an earlier process completed.
+func (f *File) endUploads(c *content) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.abandon(c)
 }
 
 // startUpload creates the multipart upload of a frozen content.
@@ -296,7 +309,9 @@ func (f *File) complete(ctx context.Context, c *content, key string, expect *s3.
 	if err := f.visible(c, s.key); err != nil {
 		return s3.Object{}, err
 	}
+	answered := f.eng.unguarded(s.key, cond)
 	o, err := f.eng.bucket.Complete(ctx, s.key, s.id, parts, cond)
+	answered(err)
 	if err != nil {
 		if o, err = f.ambiguous(ctx, c, s.key, err); err != nil {
 			return o, err

@@ -56,7 +56,9 @@ func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Ob
 		return s3.Object{}, err
 	}
 	body.taken = sent
+	answered := f.eng.unguarded(key, cond)
 	o, err := f.eng.bucket.Put(ctx, key, body, size, &sums, props, cond)
+	answered(err)
 	if err != nil {
 		return f.ambiguous(ctx, c, key, err)
 	}
@@ -86,7 +88,7 @@ func (f *File) copyBase(ctx context.Context, c *content, base *s3.Object, key st
 		return s3.Object{}, err
 	}
 	asked := time.Now()
-	o, err := f.eng.bucket.Copy(ctx, src, key, &props, cond)
+	o, err := f.eng.copyNoted(ctx, src, key, &props, cond)
 	if err == nil {
 		c.copied = source{base.Key, base.ETag, asked}
 		f.eng.fetcher.sameBytes(src, key, o.ETag)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"time"
 
 	"s3mount/internal/s3"
 	"s3mount/transfer/journal"
@@ -41,11 +42,13 @@ func (e *Engine) Recover() (Recovered, error) {
 	if err != nil {
 		return out, err
 	}
+	e.sureAt = time.Now().Add(lateLimit)
 	for i := range records {
 		r := &records[i]
+		e.expectLate(r)
 		e.seq.Store(max(e.seq.Load(), r.Seq))
 		if r.Creating != "" && r.NoContent {
-			e.lost[r.Creating] = r.ID
+			e.lost[r.Creating] = lostUpload{r.ID, time.Now()}
 		}
 	}
 	if records, err = e.verify(records, &out); err != nil {
@@ -187,6 +190,7 @@ type recovered struct {
 // Start begins to publish and delete what Recover found, in the order in which it
 // was asked for.
 func (e *Engine) Start() {
+	e.holdLate()
 	slices.SortStableFunc(e.recovered, func(a, b recovered) int { return cmp.Compare(a.seq, b.seq) })
 	for _, r := range e.recovered {
 		r.begin()
@@ -273,9 +277,6 @@ func (e *Engine) recoverContent(r *journal.Record, below *content) (*content, er
 	ext, err := plan.FromList(r.Extents)
 	if err != nil {
 		return nil, err
-	}
-	if r.Publication != "" {
-		e.late[journal.Object{Key: r.Key, Publication: r.Publication}] = true
 	}
 	c := &content{
 		id: r.ID, ext: ext, frozen: true, changes: 1, durable: 1, meta: r.Meta, seq: r.Seq,

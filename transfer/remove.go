@@ -124,6 +124,7 @@ func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err er
 		if c.tried {
 			victims = append(victims, journal.Object{Key: c.at, Publication: c.born})
 		}
+		victims = append(victims, c.was...)
 	}
 	open, key := f.handles > 0, f.key
 	t := f.ticket
@@ -164,7 +165,10 @@ func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err er
 func (e *Engine) removeNow(ctx context.Context, f *File, rec *journal.Record, key string) error {
 	waiting := f.records()
 	if len(waiting) == 0 {
-		return e.removeObjects(ctx, rec, key)
+		if err := e.removeObjects(ctx, rec, key); err != nil || len(e.mayCome(rec.Delete)) == 0 {
+			return err
+		}
+		return e.finish(rec)
 	}
 	rec.Seq = waiting[0].Seq // its place: what was made under a former name comes behind
 	put, remove := []journal.Record{*rec}, []string(nil)
@@ -181,7 +185,7 @@ func (e *Engine) removeNow(ctx context.Context, f *File, rec *journal.Record, ke
 	if err := e.removeObjects(ctx, rec, key); err != nil {
 		return errors.Join(err, e.apply(f.records(), rec.ID)) // all is as it was
 	}
-	return e.apply(nil, rec.ID)
+	return e.finish(rec)
 }
 
 // records is what the journal has of the file's contents.
@@ -224,7 +228,7 @@ func (e *Engine) removeObjects(ctx context.Context, rec *journal.Record, key str
 	defer release()
 	for _, o := range rec.Delete {
 		if o.Key == key && o.ETag != "" { // what the user sees under the name goes, whatever version
-			err = e.bucket.Delete(ctx, o.Key)
+			err = e.deleteNoted(ctx, o.Key)
 		} else {
 			err = e.deleteUnchanged(ctx, o)
 		}
@@ -260,7 +264,11 @@ func (e *Engine) deleteUnchanged(ctx context.Context, o journal.Object) error {
 	if !isVersion(&now, o) {
 		return nil
 	}
-	return e.bucket.Delete(ctx, o.Key)
+	err = e.deleteNoted(ctx, o.Key)
+	if err == nil && o.Publication != "" {
+		e.cameFrom(o.Key, o.Publication)
+	}
+	return err
 }
 
 // source is the version that a copy was made of, under its ETag.
@@ -288,7 +296,7 @@ func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied sour
 	for _, o := range rec.Delete {
 		var err error
 		if e.isFresh(ctx, o, copied) {
-			err = e.bucket.Delete(ctx, o.Key)
+			err = e.deleteNoted(ctx, o.Key)
 		} else {
 			err = e.deleteUnchanged(ctx, o)
 		}
@@ -301,7 +309,7 @@ func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied sour
 	if e.opts.Deleted != nil {
 		e.opts.Deleted(rec.Delete)
 	}
-	return true, e.apply(nil, rec.ID)
+	return true, e.finish(rec)
 }
 
 // deleteLater queues a journaled deletion, or the abort of a cancelled upload: behind
@@ -333,12 +341,12 @@ func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 				return
 			}
 		}
-		if err := e.apply(nil, rec.ID); err != nil {
-			e.log.Error("deleted, but the journal cannot note it", "err", err)
-		}
 		e.mu.Lock()
 		delete(e.leaving, rec.ID)
 		e.mu.Unlock()
+		if err := e.finish(rec); err != nil {
+			e.log.Error("deleted, but the journal cannot note it", "err", err)
+		}
 		if e.opts.Deleted != nil && len(gone) > 0 {
 			e.opts.Deleted(gone)
 		}

@@ -62,6 +62,9 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, v
 			if c.tried {
 				f.mayBeAt(c.at, c.born)
 			}
+			for _, o := range c.was {
+				f.mayBeAt(o.Key, o.Publication)
+			}
 			c.changes++
 			c.meta.CtimeNS = f.meta.CtimeNS
 			list = append(list, c)

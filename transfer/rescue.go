@@ -1,9 +1,12 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
+	"s3mount/transfer/journal"
 	"s3mount/transfer/plan"
 )
 
@@ -19,6 +22,9 @@ const rescueMisses = 8
 // is kept as a conflict copy. Else the content stays unpublished with ErrConflict,
 // and with the bytes that could be had.
 func (f *File) rescue(ctx context.Context, c *content, failed error) error {
+	if late, err := f.cameLate(ctx, c); late || err != nil {
+		return cmp.Or(err, errRenewed)
+	}
 	f.mu.Lock()
 	need := c.ext.Bytes(plan.Base)
 	list := c.ext.List()
@@ -62,6 +68,40 @@ func (f *File) rescue(ctx context.Context, c *content, failed error) error {
 		return fmt.Errorf("%w; it is kept here, but %d bytes of that version are not: %w", ErrConflict, need-held, failed)
 	}
 	return errRenewed
+}
+
+// cameLate tells whether it was a request of this content that changed its base: one of a
+// process that was killed may be carried out when the next one has asked already. The next
+// try finds it, or goes on from the version that was folded into the content.
+func (f *File) cameLate(ctx context.Context, c *content) (bool, error) {
+	f.mu.Lock()
+	key := f.key
+	f.mu.Unlock()
+	base := c.baseObject()
+	for _, k := range append(f.triedAt(c, key), key) {
+		o, ok, err := f.isPublished(ctx, c, k)
+		if err != nil {
+			return false, err
+		}
+		f.mu.Lock()
+		if ok {
+			c.tried, c.at = true, k
+			f.mu.Unlock()
+			return true, nil
+		}
+		if base == nil || k != base.Key || o.ETag == "" || !slices.Contains(c.was, journal.Object{Key: k, Publication: publicationOf(&o)}) {
+			f.mu.Unlock()
+			continue
+		}
+		c.base = publishedContent(o) // what c has of the base is in it, too
+		c.changes++
+		if k == f.key {
+			f.object = &o
+		}
+		f.mu.Unlock()
+		return true, f.save(c)
+	}
+	return false, nil
 }
 
 // rescueRange copies a range of the base into the spool; false when it is not held

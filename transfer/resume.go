@@ -148,6 +148,7 @@ func (f *File) mayFold(ctx context.Context, c *content) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mayBeAt(c.at, c.born)
+	c.was = append(c.was, journal.Object{Key: c.at, Publication: c.born})
 	c.tried, c.born = false, journal.NewID()
 	c.changes++
 	return true, nil

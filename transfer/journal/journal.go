@@ -8,6 +8,8 @@
 //	                "clean" is there after a process has ended well
 //	open.log        names of files that are being written (not synced: it is for
 //	                telling the user which files a crash cut off)
+//	requests.log    keys of requests under way that no precondition protects (not synced
+//	                either: a machine is back later than any of them could be)
 //	spool/ID        the bytes of the content ID, sparse
 //	damaged/ID      bytes that a crash of the machine damaged, with the record as
 //	                ID.json; nothing here is ever read again
@@ -20,8 +22,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -80,8 +84,9 @@ type Journal struct {
 	dir   string
 	clean bool // the last process ended well, or what it left was verified
 
-	db   *bbolt.DB
-	open *openLog
+	db       *bbolt.DB
+	open     *openLog
+	requests *openLog // of the same format, with an ID for each request
 
 	mu      sync.Mutex
 	queue   []*change
@@ -147,6 +152,9 @@ func (j *Journal) prepare(o Options) error {
 	}
 	if j.open, err = openOpenLog(filepath.Join(o.Dir, "open.log")); err != nil {
 		return err
+	}
+	if j.requests, err = openOpenLog(filepath.Join(o.Dir, "requests.log")); err != nil {
+		return errors.Join(err, j.open.close())
 	}
 	j.Spool, err = openSpool(filepath.Join(o.Dir, "spool"), o)
 	return err
@@ -291,6 +299,18 @@ func (j *Journal) NoteClosed(id string) error { return j.open.forget(id) }
 // content ID to key.
 func (j *Journal) Unfinished() map[string]string { return j.open.unfinished }
 
+// NoteRequest remembers, without waiting for the disk, that a request that changes the key
+// is under way.
+func (j *Journal) NoteRequest(id, key string) error { return j.requests.note(id, key) }
+
+// NoteAnswered forgets it.
+func (j *Journal) NoteAnswered(id string) error { return j.requests.forget(id) }
+
+// Unanswered is the keys of the requests that had no answer when the last process ended.
+func (j *Journal) Unanswered() []string {
+	return slices.Compact(slices.Sorted(maps.Values(j.requests.unfinished)))
+}
+
 // Close waits for transactions on their way and frees the directory.
 func (j *Journal) Close() error {
 	j.mu.Lock()
@@ -299,5 +319,5 @@ func (j *Journal) Close() error {
 	}
 	j.mu.Unlock()
 	j.Spool.close()
-	return errors.Join(j.markClean(), j.open.close(), j.db.Close())
+	return errors.Join(j.markClean(), j.open.close(), j.requests.close(), j.db.Close())
 }

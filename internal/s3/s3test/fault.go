@@ -21,6 +21,8 @@ type Fault struct {
 	Drop       bool // the connection closes, and nothing was done
 	LoseAnswer bool // it is carried out, then the connection closes
 
+	Late *Later // the connection closes, and it is carried out later
+
 	Cut   bool  // the answer's body ends after After bytes, with the connection
 	Stall bool  // the answer's body stops after After bytes, for ever
 	After int64 // bytes

@@ -62,6 +62,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if script != nil {
 		out.fault = script(r)
 	}
+	if out.fault != nil && out.fault.Late != nil {
+		s.late(c, out.fault.Late)
+	}
 	if out.fault != nil && s.before(out, r, out.fault) {
 		return
 	}

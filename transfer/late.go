@@ -1,0 +1,169 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"s3mount/internal/s3"
+	"s3mount/transfer/journal"
+)
+
+// A bucket may carry out a request of a killed process when the next one has asked for its
+// outcome already. What cannot do harm then:
+//
+//   - PutObject and CompleteMultipartUpload have preconditions, which fail, or make an
+//     object that is known by its publication ID: see isPublished, leftBehind and cameLate.
+//     Under a name that the file has left it is deleted: see lookAgain.
+//   - CreateMultipartUpload makes an upload at a key that the journal knows: see lost.go.
+//   - UploadPart makes a part that the completion does not name: the upload begins anew.
+//   - AbortMultipartUpload aborts what no record names.
+//
+// DeleteObject has no precondition that all stores hold, nor has CopyObject at its target, nor
+// has anything at stores that ignore all of them. Their keys are noted while they are under way,
+// and the next process leaves those alone for lateLimit.
+
+// lateLimit is for how long after its start a process takes it for possible that the bucket
+// carries out requests of an earlier one.
+const lateLimit = 15 * time.Second
+
+// unanswered is a request that is noted as under way, and gets no answer any more.
+type unanswered struct {
+	id    string
+	until time.Time
+}
+
+// underWay notes that a request without a precondition is sent that changes those keys.
+// answered has to be called with its outcome. Where the disk is full nothing is noted.
+func (e *Engine) underWay(keys ...string) (answered func(err error)) {
+	ids := make([]string, len(keys))
+	for i, key := range keys {
+		ids[i] = strconv.FormatUint(e.requests.Add(1), 36)
+		if err := e.journal.NoteRequest(ids[i], key); err != nil {
+			e.log.Debug("cannot note a request", "key", key, "err", err)
+		}
+	}
+	return func(err error) {
+		unheard := retryable(err) || errors.Is(err, context.Canceled)
+		e.mu.Lock()
+		for unheard && len(ids) > 0 {
+			e.unheard, ids = append(e.unheard, unanswered{ids[0], time.Now().Add(lateLimit)}), ids[1:]
+		}
+		for len(e.unheard) > 0 && time.Now().After(e.unheard[0].until) {
+			ids, e.unheard = append(ids, e.unheard[0].id), e.unheard[1:]
+		}
+		e.mu.Unlock()
+		for _, id := range ids {
+			if err := e.journal.NoteAnswered(id); err != nil {
+				e.log.Debug("cannot note an answer", "err", err)
+			}
+		}
+	}
+}
+
+// holdLate keeps everything away from the keys of requests of an earlier process that had no
+// answer, until it is too late for them. What asks for such a key waits.
+func (e *Engine) holdLate() {
+	for _, key := range e.journal.Unanswered() {
+		answered := e.underWay(key) // also for the process after this one
+		var t *ticket
+		ready := make(chan struct{})
+		t = e.queue.add(time.Until(e.sureAt), func() {
+			<-ready
+			if rest := time.Until(e.sureAt); rest > 0 { // somebody is in a hurry
+				e.queue.retry(t, rest)
+				return
+			}
+			answered(nil)
+			e.queue.done(t)
+		}, key)
+		close(ready)
+	}
+}
+
+// expectLate notes what requests of an earlier process may still make of a record.
+func (e *Engine) expectLate(r *journal.Record) {
+	note := func(key string) {
+		if key != "" && r.Publication != "" {
+			e.late[journal.Object{Key: key, Publication: r.Publication}] = true
+		}
+	}
+	note(r.Key)
+	note(uploadKey(r))
+	for _, o := range r.Delete {
+		if o.ETag == "" && o.Publication != "" {
+			e.late[journal.Object{Key: o.Key, Publication: o.Publication}] = true
+		}
+	}
+}
+
+// cameFrom notes that an object has come that an earlier process asked for.
+func (e *Engine) cameFrom(key, publication string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.late, journal.Object{Key: key, Publication: publication})
+}
+
+// mayCome is those of the objects that an earlier process may still make.
+func (e *Engine) mayCome(list []journal.Object) (some []journal.Object) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, o := range list {
+		if o.ETag == "" && e.late[journal.Object{Key: o.Key, Publication: o.Publication}] && time.Now().Before(e.sureAt) {
+			some = append(some, o)
+		}
+	}
+	return some
+}
+
+// finish ends a deletion that was carried out. Objects that may still come are looked for
+// again when it is too late for them; the journal keeps those.
+func (e *Engine) finish(rec *journal.Record) error {
+	rest := e.mayCome(rec.Delete)
+	if len(rest) == 0 {
+		return e.apply(nil, rec.ID)
+	}
+	again := journal.Record{ID: rec.ID, Seq: rec.Seq, NoContent: true, Delete: rest}
+	if err := e.apply([]journal.Record{again}); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.leaving[again.ID] = &again
+	e.mu.Unlock()
+	e.queue.wg.Go(func() {
+		select {
+		case <-time.After(time.Until(e.sureAt)):
+			e.deleteLater(&again, nil)
+		case <-e.ctx.Done():
+		}
+	})
+	return nil
+}
+
+// deleteNoted is DeleteObject, which has no precondition.
+func (e *Engine) deleteNoted(ctx context.Context, key string) error {
+	answered := e.underWay(key)
+	err := e.bucket.Delete(ctx, key)
+	answered(err)
+	return err
+}
+
+// copyNoted is CopyObject, whose target most stores do not guard.
+func (e *Engine) copyNoted(ctx context.Context, src s3.Object, key string, props *s3.Properties, cond s3.Cond) (s3.Object, error) {
+	if e.guard.get().Copies && cond != (s3.Cond{}) {
+		return e.bucket.Copy(ctx, src, key, props, cond)
+	}
+	answered := e.underWay(key)
+	o, err := e.bucket.Copy(ctx, src, key, props, cond)
+	answered(err)
+	return o, err
+}
+
+// unguarded notes a PutObject or CompleteMultipartUpload where the store ignores preconditions.
+func (e *Engine) unguarded(key string, sent s3.Cond) (answered func(err error)) {
+	if sent != (s3.Cond{}) {
+		return func(error) {}
+	}
+	return e.underWay(key)
+}
