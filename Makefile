@@ -20,7 +20,7 @@ FUZZTIME ?= 30s
 
 TEST_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync setfattr:attr python3:python3 unshare:util-linux diff:diffutils sqlite3:sqlite3
 DEMO_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync
-LONG_PACKAGES := systemd-analyze:systemd smbd:samba smbd:samba-vfs-modules smbclient:smbclient smbtorture:samba-testsuite
+LONG_PACKAGES := chromium:chromium melt:melt systemd-analyze:systemd smbd:samba smbd:samba-vfs-modules smbclient:smbclient smbtorture:samba-testsuite
 BENCH_PACKAGES := fusermount3:fuse3 ffmpeg:ffmpeg rsync:rsync s3fs:s3fs
 
 .DEFAULT_GOAL := help
