@@ -15,6 +15,7 @@ type mountConfig struct {
 	Prefix     string // empty, or with a slash at its end
 	Mountpoint string // absolute
 	S3         s3.Config
+	bucket     *s3.Bucket // opened and checked; set before the mount starts
 
 	CacheDir     string        // absolute, exists, writable
 	SpoolSize    int64         // bytes of files that are not in the bucket yet; 0: by the free disk

@@ -96,8 +96,8 @@ func (c *mountCmd) serve(ctx context.Context, std streams, hold bool, ready func
 }
 
 // quickCheck is the part of doctor that every mount runs: it finds what would
-// make the mount fail, while a clear message is still possible. It sets what
-// only the bucket could tell.
+// make the mount fail, while a clear message is still possible. The mount goes on with the
+// bucket that was asked: its region is known then, and its connections are there.
 func quickCheck(ctx context.Context, cfg *mountConfig, log *slog.Logger) error {
 	if err := replaceStale(cfg.Mountpoint, log); err != nil {
 		return err
@@ -112,7 +112,7 @@ func quickCheck(ctx context.Context, cfg *mountConfig, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	cfg.S3.Region, cfg.S3.Anonymous = bucket.Region(), bucket.Anonymous()
+	cfg.bucket = bucket
 	return nil
 }
 

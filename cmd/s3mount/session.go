@@ -43,16 +43,14 @@ type session struct {
 	server  atomic.Pointer[mountfs.Server] // nil until it is mounted
 }
 
-// start opens the bucket, the engine and the names, calls ready, and mounts. It
+// start begins the engine and the names over the bucket that was checked, calls ready, and mounts. It
 // returns when the mount answers; on an error nothing is mounted.
 func start(ctx context.Context, cfg mountConfig, log *slog.Logger, ready func(*session)) (*session, error) {
 	debug.SetMemoryLimit(heapLimit)
-	bucket, err := s3.Open(ctx, cfg.S3)
-	if err != nil {
-		return nil, err
-	}
+	bucket := cfg.bucket
 	s := &session{cfg: cfg, log: log, bucket: bucket, arena: mem.NewArena()}
 	budget := mem.New(cfg.Memory)
+	var err error
 	if s.journal, err = openJournal(cfg, bucket, budget, s.arena); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -37,19 +37,27 @@ func (b *Bucket) Check(ctx context.Context) error {
 	return b.explainAnonymous(err)
 }
 
-// probe asks with HEAD, and with a listing where the empty answer to HEAD
-// leaves open what is wrong.
+// probe asks with HEAD and, beside it, with a listing, since the empty answer to HEAD leaves
+// open what is wrong. That leaves two connections to whoever opens the first file.
 func (b *Bucket) probe(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	listed := make(chan error, 1)
+	go func() {
+		_, err := b.List(ctx, b.cfg.Prefix, "", "", "", 1)
+		listed <- err
+	}()
 	_, err := b.api.Load().HeadBucket(ctx, &awss3.HeadBucketInput{Bucket: &b.cfg.Bucket})
 	if err != nil {
 		err = classify("HeadBucket", "", err)
 		var e *Error
 		if Retryable(err) || errors.Is(err, context.Canceled) || errors.As(err, &e) && e.Region != "" {
+			cancel()
+			<-listed
 			return err
 		}
 	}
-	_, err = b.List(ctx, b.cfg.Prefix, "", "", "", 1)
-	return err
+	return <-listed
 }
 
 // explainAnonymous tells "denied because there are no credentials" apart.
