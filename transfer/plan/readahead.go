@@ -18,6 +18,7 @@ const (
 	openWindow  = 4 * mib   // least window of a stream when it shows to be one
 	bulkRead    = 512 * kib // who reads this much first of a file, from its begin, reads it all,
 	bulkWindow  = 16 * mib  // and has this window at once, at least
+	headPart    = 256       // this part of a file with a tail, up to openWindow, comes with its first read
 	blindWindow = 32 * mib  // largest window while the pace is not known
 	slowWindow  = 8 * mib   // window that every pace may have
 	minRequest  = 1 * mib
@@ -179,17 +180,30 @@ func (r *Readahead) create(off, n int64, c Conditions, d *Decision) int {
 	r.streams[slot] = r.first(off, n, c)
 	s := &r.streams[slot]
 	d.Fetch = append(d.Fetch, Request{slot, floor(off, r.block), s.edge - floor(off, r.block)})
-	if !r.started && off == 0 && n >= bulkRead {
-		s.open(max(c.opening(), bulkWindow), c)
-		r.fetchWindow(s, slot, off, n, d)
-	}
-	if !r.started && r.tail > 0 && off < r.block && r.size > 4*mib {
-		from := floor(max(r.size-r.tail, s.edge), r.block)
-		d.Fetch = append(d.Fetch, Request{Scatter, from, r.size - from})
+	if !r.started {
+		r.begin(s, slot, off, n, c, d)
 	}
 	r.stride(off, prev, d)
 	r.started, r.last = true, slot
 	return slot
+}
+
+// begin adds what the first read of a file asks for besides: the window of who begins with
+// much, or the tail that players read next, and of a long clip the first frames.
+func (r *Readahead) begin(s *stream, slot int, off, n int64, c Conditions, d *Decision) {
+	if off == 0 && n >= bulkRead {
+		s.open(max(c.opening(), bulkWindow), c)
+		r.fetchWindow(s, slot, off, n, d)
+	}
+	if r.tail == 0 || off >= r.block || r.size <= 4*mib {
+		return
+	}
+	from := floor(max(r.size-r.tail, s.edge), r.block)
+	d.Fetch = append(d.Fetch, Request{Scatter, from, r.size - from})
+	for s.edge < min(r.size/headPart, openWindow) {
+		d.Fetch = append(d.Fetch, Request{slot, s.edge, minRequest})
+		s.edge += minRequest
+	}
 }
 
 // first is a stream with its exact first range requested.
