@@ -11,7 +11,7 @@ import (
 // process that was started, under its own name.
 func TestTimersMayBeLate(t *testing.T) {
 	m := newMount(t, embedded(t))
-	for file, want := range map[string]string{"timerslack_ns": "1000000", "comm": "s3mount"} {
+	for file, want := range map[string]string{"timerslack_ns": "100000", "comm": "s3mount"} {
 		got, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", m.cmd.Process.Pid, file))
 		if err != nil {
 			t.Fatal(err)
