@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -37,10 +38,9 @@ func (e *Engine) MoveDir(ctx context.Context, from, to string, objects []s3.Obje
 	if err := e.apply([]journal.Record{rec}); err != nil {
 		return nil, err
 	}
-	copies, err := e.copyAll(ctx, rec.Rename, objects)
+	copies, unsure, err := e.copyAll(ctx, rec.Rename, objects)
 	if err != nil {
-		delete(copies, from) // the marker of the directory may have been there before
-		e.dropCopies(copies)
+		e.dropCopies(rec.Rename, copies, unsure)
 		return nil, errors.Join(err, e.apply(nil, rec.ID))
 	}
 	if err := relocate(copies); err != nil {
@@ -58,36 +58,53 @@ func (e *Engine) MoveDir(ctx context.Context, from, to string, objects []s3.Obje
 	return nil, e.apply(nil, done.ID)
 }
 
-// copyAll copies the objects to their new keys. On an error it returns those copies
-// that were made.
-func (e *Engine) copyAll(ctx context.Context, r *journal.Rename, objects []s3.Object) (map[string]Copied, error) {
+// copyAll copies the objects to their new keys. On an error it returns the copies that were
+// made, and the objects that may have been copied without an answer. Copies that are
+// under way then are waited for: the server may make them all the same.
+func (e *Engine) copyAll(ctx context.Context, r *journal.Rename, objects []s3.Object) (copies map[string]Copied, unsure []journal.Object, err error) {
 	var mu sync.Mutex
-	copies := make(map[string]Copied, len(objects))
-	g, gctx := errgroup.WithContext(ctx)
+	var failed atomic.Bool
+	copies = make(map[string]Copied, len(objects))
+	var g errgroup.Group
 	g.SetLimit(moveParallel)
-	for _, o := range objects {
+	for i, o := range objects {
 		g.Go(func() error {
-			n, err := e.CopyObject(gctx, o, r.NewKey(o.Key), s3.Cond{})
-			if err == nil {
-				mu.Lock()
-				copies[o.Key] = Copied{o, n}
-				mu.Unlock()
+			if failed.Load() {
+				return nil
 			}
-			return err
+			n, err := e.CopyObject(ctx, o, r.NewKey(o.Key), s3.Cond{})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed.Store(true)
+				unsure = append(unsure, r.Objects[i])
+				return err
+			}
+			copies[o.Key] = Copied{o, n}
+			return nil
 		})
 	}
-	return copies, g.Wait()
+	err = g.Wait()
+	return copies, unsure, err
 }
 
-// dropCopies takes back what copyAll did. What cannot be deleted stays under both
-// names.
-func (e *Engine) dropCopies(copies map[string]Copied) {
+// dropCopies takes back what copyAll did, but for the marker of the directory, which may have
+// been there before. What cannot be deleted stays under both names.
+func (e *Engine) dropCopies(r *journal.Rename, copies map[string]Copied, unsure []journal.Object) {
 	var list []journal.Object
-	for _, c := range copies {
-		list = append(list, journal.Object{Key: c.To.Key, ETag: c.To.ETag})
+	for key, c := range copies {
+		if key != r.From {
+			list = append(list, journal.Object{Key: c.To.Key, ETag: c.To.ETag})
+		}
 	}
-	if err := e.deleteAll(e.ctx, list); err != nil {
-		e.log.Warn("a rename failed, and copies of it are left", "copies", len(list), "err", err)
+	err := e.deleteAll(e.ctx, list)
+	for _, o := range unsure {
+		if o.Key != r.From {
+			err = errors.Join(err, e.undoCopy(e.ctx, o, r.NewKey(o.Key)))
+		}
+	}
+	if err != nil {
+		e.log.Warn("a rename failed, and copies of it may be left", "to", r.To, "copies", len(list)+len(unsure), "err", err)
 	}
 }
 
@@ -228,8 +245,8 @@ func (e *Engine) moveOne(ctx context.Context, o journal.Object, key string) (boo
 	return err == nil, err
 }
 
-// undoCopy deletes the copy of an object that stays until an unpublished file, which
-// builds on it, is published at key.
+// undoCopy deletes the copy of an object that stays, if there is one at key: the rename failed,
+// or an unpublished file, which builds on the object, is to be published there.
 func (e *Engine) undoCopy(ctx context.Context, o journal.Object, key string) error {
 	src, err := e.bucket.Head(ctx, o.Key)
 	if err == nil && src.ETag == o.ETag {
