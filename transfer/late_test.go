@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,14 +63,18 @@ func (g *crashRig) carryOut(*http.Request) *s3test.Fault {
 // which applications go on with the same name while the bucket carries it out.
 type lateRig struct {
 	*writeRig
-	later *s3test.Later
+	later  *s3test.Later
+	before string // an operation of the next process, before which it is carried out at last
 }
+
+// offline is for lateRig.before: the next process does not reach the bucket.
+const offline = "offline"
 
 // killIn lets the first request of an operation arrive and nothing behind it, and kills the
 // process; do waits for that request at most.
-func killIn(g *writeRig, op string, do func(ctx context.Context)) lateRig {
+func killIn(g *writeRig, op string, do func(ctx context.Context), before ...string) lateRig {
 	g.t.Helper()
-	r := lateRig{g, s3test.NewLater()}
+	r := lateRig{g, s3test.NewLater(), strings.Join(before, "")}
 	arrived := false
 	g.server.Fault(func(req *http.Request) *s3test.Fault {
 		switch {
@@ -88,7 +93,17 @@ func killIn(g *writeRig, op string, do func(ctx context.Context)) lateRig {
 	if !arrived {
 		g.t.Fatalf("no %s came", op)
 	}
-	g.crash()
+	g.kill(func(string) {})
+	g.server.Fault(func(req *http.Request) *s3test.Fault {
+		switch r.before {
+		case s3test.Op(req):
+			r.later.CarryOut()
+		case offline:
+			return &s3test.Fault{Drop: true}
+		}
+		return nil
+	})
+	g.start()
 	return r
 }
 
@@ -184,6 +199,53 @@ func TestLatePublicationUnderAFormerName(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An edit was renamed while it was being sent: its late publication under the former name takes
+// the bytes away that it builds on, and has them.
+func TestLateEditUnderAFormerName(t *testing.T) {
+	for _, before := range []string{"HeadObject", "GetObject", "PutObject"} {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			f := g.existing("k", []byte("old bytes"))
+			r := killIn(g, "PutObject", func(context.Context) {
+				g.open(f)
+				g.write(f, []byte("new"), 0)
+				g.closeFile(f)
+				after(writeSettle + time.Second/10)
+				g.rename(f, "l")
+			}, before)
+			r.carryOutAfter(lateBy)
+			g.has("l", []byte("new bytes"))
+			g.keys("l")
+			g.idle()
+		})
+	}
+}
+
+// The same, where a process in between was offline when it renamed the file.
+func TestLateEditTwoProcessesLater(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		f := g.existing("k", []byte("old bytes"))
+		r := killIn(g, "PutObject", func(context.Context) {
+			g.open(f)
+			g.write(f, []byte("new"), 0)
+			g.closeFile(f)
+		}, offline)
+		f = g.found.Files[0]
+		for waits := false; !waits; { // between two tries
+			after(time.Second / 100)
+			f.mu.Lock()
+			waits = f.publishing == nil
+			f.mu.Unlock()
+		}
+		g.rename(f, "l")
+		r.later.CarryOut()
+		g.crash()
+		g.wait()
+		g.has("l", []byte("new bytes"))
+		g.keys("l")
+		g.idle()
+	})
 }
 
 // A key at which a late request may create an upload is not forgotten when nothing is there.
