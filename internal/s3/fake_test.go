@@ -190,6 +190,31 @@ func TestListingsThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// TestListingOutlivesThrottling: who is asked to slow down goes on listing; a server that is down
+// is found to be so as soon as by any other request.
+func TestListingOutlivesThrottling(t *testing.T) {
+	for code, want := range map[string]error{"SlowDown": nil, "": s3.ErrServer} {
+		inBubble(t, func(t *testing.T, srv *s3test.Server, b *s3.Bucket) {
+			srv.PutObject("a", []byte("x"), nil)
+			began := time.Now()
+			srv.Fault(func(*http.Request) *s3test.Fault {
+				if time.Since(began) > 40*time.Second {
+					return nil
+				}
+				return &s3test.Fault{Status: 503, Code: code}
+			})
+			page, err := b.List(context.Background(), "", "", "", "", 0)
+			took := time.Since(began)
+			switch {
+			case want == nil && (err != nil || len(page.Objects) != 1):
+				t.Errorf("throttled for 40 s: %v after %v", err, took)
+			case want != nil && (!errors.Is(err, want) || took > 30*time.Second):
+				t.Errorf("503 for 40 s: %v after %v", err, took)
+			}
+		})
+	}
+}
+
 func TestRetryRewindsBody(t *testing.T) {
 	inBubble(t, func(t *testing.T, srv *s3test.Server, b *s3.Bucket) {
 		first := true

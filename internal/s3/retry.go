@@ -9,13 +9,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 const (
-	maxAttempts    = 8 // while the server answers, and says that it could not
-	maxUnanswered  = 3 // while it does not, or what comes cannot be read: who is offline has to know soon
+	maxAttempts    = 8  // while the server answers, and says that it could not
+	maxThrottled   = 22 // of a listing, while the server says that requests come too fast: about a minute
+	maxUnanswered  = 3  // while it does not, or what comes cannot be read: who is offline has to know soon
 	brokenDelay    = 100 * time.Millisecond
 	throttleDelay  = 500 * time.Millisecond
 	unansweredStep = 4 // factor from one pause to the next
@@ -26,14 +28,33 @@ const (
 // tries would fail every hundredth call of a program. There is no token bucket: whoever
 // asks (the publisher, the fetcher) has a limit and a patience of its own, and
 // a shared bucket would let one bad part starve a healthy one.
-func newRetryer() aws.Retryer {
+func newRetryer() aws.Retryer { return retryer(maxAttempts) }
+
+// patient is an option of listings: those of a large directory take many requests, and one
+// that is refused for a while is not to fail them all. It waits for a server that asks for
+// that, and no longer than others for one that is down.
+func patient(o *awss3.Options) { o.Retryer = retryer(maxThrottled) }
+
+func retryer(throttles int) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = maxAttempts
+		o.MaxAttempts = throttles
 		o.RateLimiter = ratelimit.None
-		o.Backoff = retry.BackoffDelayerFunc(backoff)
+		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, err error) (time.Duration, error) {
+			if attempt >= maxAttempts && !throttled(err) {
+				return 0, err
+			}
+			return backoff(attempt, err)
+		})
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(neverRetry)}, o.Retryables...)
 		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(retryGarbage), retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
 	})
+}
+
+// throttled tells whether the server has said that requests come too fast. A 503 alone may be of
+// something in front of a server that is down.
+func throttled(err error) bool {
+	var answer smithy.APIError
+	return errors.As(err, &answer) && kindOfCode[answer.ErrorCode()] == ErrThrottled
 }
 
 // backoff is short for broken connections, which a fresh one mends, and longer
