@@ -31,7 +31,8 @@ func (k *killer) check(round int) {
 			break
 		}
 		if time.Since(began) > patient(lateLimit) {
-			k.Fatal(wrong)
+			k.Error(wrong)
+			return
 		}
 		k.Logf("round %d, after %v: %s", round, time.Since(began).Round(time.Millisecond), wrong)
 		time.Sleep(time.Second)

@@ -86,7 +86,7 @@ type Engine struct {
 	lost      map[string]lostUpload      // keys of uploads whose ID is not known
 	writing   map[*File]bool             // files that were written through a descriptor that is still open
 	leaving   map[string]*journal.Record // what deleteLater deletes and aborts, by record
-	late      map[journal.Object]bool    // what requests of an earlier process may still make
+	late      map[journal.Object]bool    // what requests of an earlier process made, or (true) may still make
 	unheard   []unanswered               // requests that had no answer, oldest first
 	local     []localCopy                // published contents whose bytes are still here, oldest first
 	freed     chan struct{}              // closed and replaced when spool room may be free

@@ -102,7 +102,9 @@ func (e *Engine) expectLate(r *journal.Record) {
 func (e *Engine) cameFrom(key, publication string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.late, journal.Object{Key: key, Publication: publication})
+	if o := (journal.Object{Key: key, Publication: publication}); e.late[o] {
+		e.late[o] = false
+	}
 }
 
 // mayCome is those of the objects that an earlier process may still make.

@@ -219,7 +219,7 @@ func (e *Engine) keepTheirs(ctx context.Context, key, publication string) (*s3.O
 func (e *Engine) leftBehind(o *s3.Object) bool {
 	left := func(m journal.Object) bool { return m.Key == o.Key && isVersion(o, m) }
 	e.mu.Lock()
-	if p := publicationOf(o); p != "" && e.late[journal.Object{Key: o.Key, Publication: p}] {
+	if _, ours := e.late[journal.Object{Key: o.Key, Publication: publicationOf(o)}]; ours {
 		e.mu.Unlock()
 		return true
 	}
