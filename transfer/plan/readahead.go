@@ -16,8 +16,7 @@ const (
 	reorder     = 2 * mib   // distance at which a read still belongs to a stream
 	keepBehind  = reorder   // bytes that a stream holds on to: a read may overtake the one before it
 	openWindow  = 4 * mib   // least window of a stream when it shows to be one
-	bulkRead    = 512 * kib // who reads this much first of a file, from its begin, reads it all,
-	bulkWindow  = 16 * mib  // and has this window at once, at least
+	bulkRead    = 512 * kib // who reads this much first of a file, from its begin, has openWindow at once
 	headPart    = 256       // this part of a file with a tail, up to openWindow, comes with its first read
 	blindWindow = 32 * mib  // largest window while the pace is not known
 	slowWindow  = 8 * mib   // window that every pace may have
@@ -192,8 +191,9 @@ func (r *Readahead) create(off, n int64, c Conditions, d *Decision) int {
 // much, or the tail that players read next, and of a long clip the first frames.
 func (r *Readahead) begin(s *stream, slot int, off, n int64, c Conditions, d *Decision) {
 	if off == 0 && n >= bulkRead {
-		s.open(max(c.opening(), bulkWindow), c)
+		s.open(openWindow, c)
 		r.fetchWindow(s, slot, off, n, d)
+		s.width = 0 // the next read opens what fills the link
 	}
 	if r.tail == 0 || off >= r.block || r.size <= 4*mib {
 		return
