@@ -140,7 +140,7 @@ func TestLargeDirectoryAgain(t *testing.T) {
 			t.Errorf("%d entries, %v; want %d", len(entries), err, n+5)
 		}
 		if asked := p.matching(func(r request) bool { return strings.Contains(r.query, "start-after") }); len(asked) == 0 {
-			t.Error("no page was asked for beside another one")
+			t.Errorf("no page was asked for beside another one: %v", p.matching(func(r request) bool { return strings.Contains(r.query, "list-type") }))
 		}
 	})
 }

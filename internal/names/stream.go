@@ -39,7 +39,7 @@ func (t *Tree) OpenDir(ctx context.Context, dir *Node) (*Stream, error) {
 	s.list = t.listingOf(s.dir)
 	s.began = s.list.started
 	t.readOn(s.list)
-	t.demand(s.list, s.list.pages+1)
+	t.demand(s.list, s.list.pages+pagesAhead)
 	return s, nil
 }
 
