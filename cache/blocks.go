@@ -81,8 +81,8 @@ const smallestRun = 4
 
 // Blocks is the live tier, over the memory tier. Safe for concurrent use.
 //
-// Lock order: mu is innermost but for the locks of package mem. The memory tier is
-// never called with mu held.
+// Lock order: handing, then mu, which is innermost but for the locks of package mem. The
+// memory tier is never called with mu held.
 type Blocks struct {
 	base   context.Context // ends all flights
 	cancel context.CancelFunc
@@ -90,6 +90,10 @@ type Blocks struct {
 	arena  *mem.Arena
 	memory *memoryTier
 	disk   *disk.Tier // nil: none
+
+	// handing is held shared while a block goes from one tier to another, where it is in
+	// neither for a moment, and alone by Discard.
+	handing sync.RWMutex
 
 	mu struct {
 		sync.Mutex
@@ -152,6 +156,8 @@ func (b *Blocks) join(c *Content, index int64, demand bool) *Ref {
 	if ref := b.joinLive(id, demand); ref != nil {
 		return ref
 	}
+	b.handing.RLock()
+	defer b.handing.RUnlock()
 	f := b.memory.get(id) // referenced for us
 	if f == nil {
 		return nil
@@ -283,18 +289,17 @@ func (b *Blocks) Reclaim(n int64) int64 {
 // Discard gives up what is held of c in all tiers, or on its way. Refs stay valid, but have
 // Failed, so that nobody goes on with them. It waits for the disk.
 func (b *Blocks) Discard(c *Content) {
+	b.handing.Lock()
 	b.mu.Lock()
-	for i := range c.Blocks() {
-		id := blockID{c.ID, i}
-		if blk := b.mu.live[id]; blk != nil {
+	for id, blk := range b.mu.live {
+		if id.content == c.ID {
 			blk.discarded = true
 			delete(b.mu.live, id)
 		}
 	}
 	b.mu.Unlock()
-	for i := range c.Blocks() {
-		b.memory.drop(blockID{c.ID, i})
-	}
+	b.memory.discard(c.ID)
+	b.handing.Unlock()
 	b.disk.Evict(disk.ID(c.ID), c.Blocks())
 }
 

@@ -118,6 +118,8 @@ func (f *Flight) Advance(n int) error {
 	if f.full != nil && blk.filled+n == blk.size {
 		f.full(blk.id.index, blk.frame.buf[:blk.size], f.loaded)
 	}
+	b.handing.RLock()
+	defer b.handing.RUnlock()
 	b.mu.Lock()
 	blk.filled += n
 	blk.wake()

@@ -118,10 +118,21 @@ func (t *memoryTier) offer(f *frame) {
 	}
 }
 
-// drop forgets a block.
-func (t *memoryTier) drop(id blockID) {
-	if t.enter() {
-		defer t.leave()
+// discard forgets the blocks of a content. Nobody offers any meanwhile.
+func (t *memoryTier) discard(id ContentID) {
+	if !t.enter() {
+		return
+	}
+	defer t.leave()
+	t.lru.Wait() // for what was offered
+	var gone []blockID
+	t.lru.IterValues(func(f *frame) bool {
+		if f != nil && f.id.content == id {
+			gone = append(gone, f.id)
+		}
+		return false
+	})
+	for _, id := range gone {
 		t.lru.Del(id.hash())
 	}
 }

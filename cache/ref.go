@@ -98,6 +98,8 @@ func (r *Ref) Release() {
 		panic("cache: Ref released twice")
 	}
 	r.block = nil
+	b.handing.RLock()
+	defer b.handing.RUnlock()
 	b.mu.Lock()
 	blk.refs--
 	b.mu.refs--
