@@ -31,9 +31,14 @@ type bench struct {
 }
 
 func newBench(o options) (*bench, error) {
+	all := workloads()
 	for _, name := range o.workloads {
-		if !slices.ContainsFunc(workloads(), func(w workload) bool { return w.name == name }) {
+		i := slices.IndexFunc(all, func(w workload) bool { return w.name == name })
+		if i < 0 {
 			return nil, fmt.Errorf("WORKLOADS: there is no %q", name)
+		}
+		if !slices.ContainsFunc(o.profiles, all[i].on) {
+			return nil, fmt.Errorf("WORKLOADS: %s is measured on %s; name one of them in PROFILES", name, strings.Join(all[i].profiles, ", "))
 		}
 	}
 	b := &bench{options: o, stores: map[string]*rig.Store{}}
@@ -112,7 +117,7 @@ func (b *bench) all(ctx context.Context) error {
 			continue
 		}
 		for _, p := range b.profiles {
-			if len(w.profiles) > 0 && !slices.Contains(w.profiles, p.Name) {
+			if !w.on(p) {
 				continue
 			}
 			for run := 1; run <= b.runs; run++ {

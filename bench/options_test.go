@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"s3mount/bench/link"
 )
 
 func environment(pairs ...string) func(string) string {
@@ -37,7 +39,11 @@ func TestReadOptions(t *testing.T) {
 }
 
 func TestUnknownNamesAreRefused(t *testing.T) {
-	for _, o := range []options{{workloads: []string{"nothing"}}, {peers: []string{"nobody"}}} {
+	for _, o := range []options{
+		{workloads: []string{"nothing"}, profiles: profiles},
+		{workloads: []string{"four"}, profiles: []link.Profile{{Name: "L2"}}},
+		{peers: []string{"nobody"}},
+	} {
 		if b, err := newBench(o); err == nil {
 			t.Errorf("%+v is taken", o)
 			b.close()
@@ -48,11 +54,15 @@ func TestUnknownNamesAreRefused(t *testing.T) {
 // Names are what WORKLOADS chooses by, and what results are kept under.
 func TestWorkloads(t *testing.T) {
 	seen := map[string]bool{}
+	half := link.Profile{Name: "L1half"}
 	for _, w := range workloads() {
 		if w.name == "" || seen[w.name] || w.store == nil || w.mount == nil || len(w.columns) == 0 || w.title(options{size: gibibyte}) == "" {
 			t.Errorf("workload %q is not whole, or is there twice", w.name)
 		}
 		seen[w.name] = true
+		if !w.on(half) {
+			t.Errorf("%s is not measured on L1half, where the machine has CPU to spare", w.name)
+		}
 		for _, c := range w.columns {
 			if c.Ratio && w.raw == nil {
 				t.Errorf("%s divides %s by a limit that it does not measure", w.name, c.Metric)

@@ -45,7 +45,7 @@ func statStorm() workload {
 			report.Column{Metric: stormMedian(phase), Title: stormMedian(phase)})
 	}
 	return workload{
-		name: "storm", store: (*bench).writeStore, profiles: []string{"L1", "L2", "L1half"},
+		name: "storm", store: (*bench).writeStore, profiles: []string{"L1", "L2"},
 		title: func(o options) string {
 			return fmt.Sprintf("stat of files never seen, each in a folder of its own, %d at once, while %s are copied (raw: HEAD of the file beside LIST of the folder)", stormWide, size(o.size))
 		},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 type workload struct {
 	name     string
 	title    func(options) string
-	profiles []string // links that it makes sense on; empty: all
+	profiles []string // links that it makes sense on, L1half where L1 is; empty: all
 	store    func(*bench) (*rig.Store, error)
 	onlyOwn  string   // why it is no work for the peers; empty: it is
 	flags    []string // for s3mount
@@ -31,6 +32,11 @@ type workload struct {
 	raw     func(*trial) error // nil: there is no limit to compare with
 	mount   func(*trial) error
 	slow    bool // it takes minutes: five times the limit
+}
+
+// on tells whether w makes sense on a link.
+func (w workload) on(p link.Profile) bool {
+	return len(w.profiles) == 0 || slices.Contains(w.profiles, strings.TrimSuffix(p.Name, "half"))
 }
 
 // prepareLimit is for making sources and objects, which is done once.
