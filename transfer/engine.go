@@ -79,17 +79,17 @@ type Engine struct {
 	pairing sync.Mutex // who holds it may lock two files; taken before File.mu
 
 	mu        sync.Mutex
-	recovered []recovered                // what Start begins
-	moves     []chan struct{}            // renames of directories that Start began; closed when complete
-	dirty     map[*File]bool             // files with content that is not published
-	creating  map[string]int             // keys at which uploads are being made that no content knows
-	lost      map[string]lostUpload      // keys of uploads whose ID is not known
-	writing   map[*File]bool             // files that were written through a descriptor that is still open
-	leaving   map[string]*journal.Record // what deleteLater deletes and aborts, by record
-	late      map[journal.Object]bool    // what requests of an earlier process made, or (true) may still make
-	unheard   []unanswered               // requests that had no answer, oldest first
-	local     []localCopy                // published contents whose bytes are still here, oldest first
-	freed     chan struct{}              // closed and replaced when spool room may be free
+	recovered []recovered                  // what Start begins
+	moves     []chan struct{}              // renames of directories that Start began; closed when complete
+	dirty     map[*File]bool               // files with content that is not published
+	creating  map[string]int               // keys at which uploads are being made that no content knows
+	lost      map[string]lostUpload        // keys of uploads whose ID is not known
+	writing   map[*File]bool               // files that were written through a descriptor that is still open
+	leaving   map[string]*journal.Record   // what deleteLater deletes and aborts, by record
+	late      map[journal.Object]time.Time // what requests without an answer made, or until then may still make
+	unheard   []unanswered                 // requests that had no answer, oldest first
+	local     []localCopy                  // published contents whose bytes are still here, oldest first
+	freed     chan struct{}                // closed and replaced when spool room may be free
 }
 
 type localCopy struct {
@@ -107,7 +107,7 @@ func New(o Options) *Engine {
 		opts: o, bucket: o.Bucket, fetcher: o.Fetcher, journal: o.Journal, log: o.Log,
 		layout: plan.Layout{Fixed: o.PartSize}, queue: newQueue(), sender: &sender{fixed: o.Parallel},
 		dirty: map[*File]bool{}, writing: map[*File]bool{}, creating: map[string]int{}, lost: map[string]lostUpload{},
-		leaving: map[string]*journal.Record{}, late: map[journal.Object]bool{}, freed: make(chan struct{}),
+		leaving: map[string]*journal.Record{}, late: map[journal.Object]time.Time{}, freed: make(chan struct{}),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e

@@ -10,11 +10,12 @@ import (
 	"s3mount/transfer/journal"
 )
 
-// A bucket may carry out a request of a killed process when the next one has asked for its
-// outcome already. What cannot do harm then:
+// A bucket may carry out a request whose answer was lost, or whose process was killed, when
+// its outcome was asked for already. What cannot do harm then:
 //
 //   - PutObject and CompleteMultipartUpload have preconditions, which fail, or make an
-//     object that is known by its publication ID: see isPublished, leftBehind and cameLate.
+//     object that is known by its publication ID, which is noted where the file goes on with
+//     another version: see isPublished, leftBehind, cameLate and unheardOf.
 //     Under a name that the file has left it is deleted: see lookAgain.
 //   - CreateMultipartUpload makes an upload at a key that the journal knows: see lost.go.
 //   - UploadPart makes a part that the completion does not name: the upload begins anew.
@@ -37,11 +38,19 @@ type unanswered struct {
 // underWay notes that a request without a precondition is sent that changes those keys.
 // answered has to be called with its outcome. Where the disk is full nothing is noted.
 func (e *Engine) underWay(keys ...string) (answered func(err error)) {
-	ids := make([]string, len(keys))
+	list := make([]journal.Object, len(keys))
 	for i, key := range keys {
+		list[i].Key = key
+	}
+	return e.note(list...)
+}
+
+func (e *Engine) note(list ...journal.Object) (answered func(err error)) {
+	ids := make([]string, len(list))
+	for i, o := range list {
 		ids[i] = strconv.FormatUint(e.requests.Add(1), 36)
-		if err := e.journal.NoteRequest(ids[i], key); err != nil {
-			e.log.Debug("cannot note a request", "key", key, "err", err)
+		if err := e.journal.NoteRequest(ids[i], o); err != nil {
+			e.log.Debug("cannot note a request", "key", o.Key, "err", err)
 		}
 	}
 	return func(err error) {
@@ -65,8 +74,12 @@ func (e *Engine) underWay(keys ...string) (answered func(err error)) {
 // holdLate keeps everything away from the keys of requests of an earlier process that had no
 // answer, until it is too late for them. What asks for such a key waits.
 func (e *Engine) holdLate() {
-	for _, key := range e.journal.Unanswered() {
-		answered := e.underWay(key) // also for the process after this one
+	for _, o := range e.journal.Unanswered() {
+		if o.Publication != "" {
+			e.unheardOf(o.Key, o.Publication)
+			continue
+		}
+		answered := e.underWay(o.Key) // also for the process after this one
 		var t *ticket
 		ready := make(chan struct{})
 		t = e.queue.add(time.Until(e.sureAt), func() {
@@ -77,7 +90,7 @@ func (e *Engine) holdLate() {
 			}
 			answered(nil)
 			e.queue.done(t)
-		}, key)
+		}, o.Key)
 		close(ready)
 	}
 }
@@ -86,43 +99,64 @@ func (e *Engine) holdLate() {
 func (e *Engine) expectLate(r *journal.Record) {
 	note := func(key string) {
 		if key != "" && r.Publication != "" {
-			e.late[journal.Object{Key: key, Publication: r.Publication}] = true
+			e.late[journal.Object{Key: key, Publication: r.Publication}] = e.sureAt
 		}
 	}
 	note(r.Key)
 	note(uploadKey(r))
 	for _, o := range r.Delete {
 		if o.ETag == "" && o.Publication != "" {
-			e.late[journal.Object{Key: o.Key, Publication: o.Publication}] = true
+			e.late[journal.Object{Key: o.Key, Publication: o.Publication}] = e.sureAt
 		}
 	}
 }
 
-// cameFrom notes that an object has come that an earlier process asked for.
+// unheardOf notes that a publication had no answer: the bucket may carry it out yet, also
+// when the file has another version, or when the next process runs.
+func (e *Engine) unheardOf(key, publication string) {
+	o := journal.Object{Key: key, Publication: publication}
+	e.mu.Lock()
+	e.late[o] = time.Now().Add(lateLimit)
+	e.mu.Unlock()
+	e.note(o)(context.Canceled)
+}
+
+// cameFrom notes that an object has come whose request had no answer.
 func (e *Engine) cameFrom(key, publication string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if o := (journal.Object{Key: key, Publication: publication}); e.late[o] {
-		e.late[o] = false
+	o := journal.Object{Key: key, Publication: publication}
+	if _, ok := e.late[o]; ok {
+		e.late[o] = time.Time{}
 	}
 }
 
-// mayCome is those of the objects that an earlier process may still make.
-func (e *Engine) mayCome(list []journal.Object) (some []journal.Object) {
+// forgetLate is called when a publication had its answer: nothing more comes of it.
+func (e *Engine) forgetLate(key, publication string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.late, journal.Object{Key: key, Publication: publication})
+}
+
+// mayCome is those of the objects that requests without an answer may still make, and until when.
+func (e *Engine) mayCome(list []journal.Object) (some []journal.Object, until time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, o := range list {
-		if o.ETag == "" && e.late[journal.Object{Key: o.Key, Publication: o.Publication}] && time.Now().Before(e.sureAt) {
+		if at := e.late[journal.Object{Key: o.Key, Publication: o.Publication}]; o.ETag == "" && time.Now().Before(at) {
 			some = append(some, o)
+			if at.After(until) {
+				until = at
+			}
 		}
 	}
-	return some
+	return some, until
 }
 
 // finish ends a deletion that was carried out. Objects that may still come are looked for
 // again when it is too late for them; the journal keeps those.
 func (e *Engine) finish(rec *journal.Record) error {
-	rest := e.mayCome(rec.Delete)
+	rest, until := e.mayCome(rec.Delete)
 	if len(rest) == 0 {
 		return e.apply(nil, rec.ID)
 	}
@@ -135,7 +169,7 @@ func (e *Engine) finish(rec *journal.Record) error {
 	e.mu.Unlock()
 	e.queue.wg.Go(func() {
 		select {
-		case <-time.After(time.Until(e.sureAt)):
+		case <-time.After(time.Until(until)):
 			e.deleteLater(&again, nil)
 		case <-e.ctx.Done():
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"s3mount/internal/s3"
 	"s3mount/transfer/journal"
@@ -22,11 +21,13 @@ func (f *File) ambiguous(ctx context.Context, c *content, key string, failed err
 	if ok { // perhaps by a request of an earlier process, of another upload
 		return s3.Object{}, errRenewed
 	}
-	if err == nil && !s3.Retryable(failed) {
-		f.mu.Lock()
-		c.tried = false // a clear no
-		f.mu.Unlock()
+	if err != nil || s3.Retryable(failed) {
+		f.eng.unheardOf(key, c.born)
+		return s3.Object{}, failed
 	}
+	f.mu.Lock()
+	c.tried = false // a clear no
+	f.mu.Unlock()
 	return s3.Object{}, failed
 }
 
@@ -151,96 +152,6 @@ func carries(o *s3.Object, p s3.Properties) bool {
 	return o.Props.ContentType == p.ContentType
 }
 
-// keepBoth is the way out when another client changed the object at key: its
-// version is copied to a name of its own, ours is published over it next.
-func (f *File) keepBoth(ctx context.Context, c *content, key string) error {
-	theirs, err := f.eng.keepTheirs(ctx, key, c.born)
-	if err != nil {
-		return err
-	}
-	if theirs != nil && theirs.Props.Meta[metaPublication] == c.born {
-		f.mu.Lock()
-		c.tried = true // the next try finds it
-		f.mu.Unlock()
-		return errRenewed
-	}
-	f.mu.Lock()
-	if f.key == key { // else it was renamed meanwhile
-		f.object = theirs // nil: deleted by the other client, ours is new
-	}
-	f.mu.Unlock()
-	return errRenewed
-}
-
-// keepAtFormerName is keepBoth for an upload under a name that the file has left: it is
-// completed there, over the other client's version, and moved.
-func (f *File) keepAtFormerName(ctx context.Context, c *content, s *upload) error {
-	theirs, err := f.eng.keepTheirs(ctx, s.key, c.born)
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s.replaces = theirs
-	return errRenewed
-}
-
-// keepTheirs copies the present object at key to the name of a conflict copy, and
-// returns it; nil when there is none. What carries our publication ID is not copied:
-// a request of a process that was killed may be carried out late.
-func (e *Engine) keepTheirs(ctx context.Context, key, publication string) (*s3.Object, error) {
-	theirs, err := e.bucket.Head(ctx, key)
-	if errors.Is(err, s3.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if theirs.Props.Meta[metaPublication] == publication || e.leftBehind(&theirs) {
-		return &theirs, nil // ours, or of another file here, which has left the name
-	}
-	for n := range 100 {
-		name := conflictName(key, e.opts.Host, time.Now(), n)
-		_, err = e.CopyObject(ctx, theirs, name, s3.Cond{IfNoneMatch: true})
-		if err == nil {
-			e.log.Warn("another client changed the file: both versions are kept", "key", key, "other", name)
-			return &theirs, nil
-		}
-		if !errors.Is(err, s3.ErrPrecondition) {
-			return nil, err
-		}
-	}
-	return nil, err
-}
-
-// leftBehind tells whether the object is what a file of this mount left under a former
-// name, or what is being deleted, or an older version that a request of an earlier process
-// has made after its end, so that nobody misses it.
-func (e *Engine) leftBehind(o *s3.Object) bool {
-	left := func(m journal.Object) bool { return m.Key == o.Key && isVersion(o, m) }
-	e.mu.Lock()
-	if _, ours := e.late[journal.Object{Key: o.Key, Publication: publicationOf(o)}]; ours {
-		e.mu.Unlock()
-		return true
-	}
-	for _, rec := range e.leaving {
-		if slices.ContainsFunc(rec.Delete, left) {
-			e.mu.Unlock()
-			return true
-		}
-	}
-	e.mu.Unlock()
-	for _, f := range e.dirtyFiles() {
-		f.mu.Lock()
-		ours := slices.ContainsFunc(f.moved, left)
-		f.mu.Unlock()
-		if ours {
-			return true
-		}
-	}
-	return false
-}
-
 // published makes the content the file's clean version.
 func (f *File) published(ctx context.Context, c *content, key string, o s3.Object) error {
 	f.mu.Lock()
@@ -252,6 +163,9 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	place := f.ticket
 	if f.key == key || f.key == "" {
 		gone = slices.Clone(f.moved) // a rename may change the list meanwhile
+	} else if i := slices.Index(f.moved, journal.Object{Key: key, Publication: c.born}); i >= 0 {
+		f.moved = slices.Clone(f.moved)
+		f.moved[i] = versionOf(&o, key) // a rename back replaces just that
 	}
 	f.mu.Unlock()
 	if f.eng.opts.Published != nil {
@@ -261,6 +175,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	if len(gone) > 0 {
 		put = []journal.Record{{ID: journal.NewID(), Seq: c.seq, NoContent: true, Delete: gone}}
 	}
+	f.eng.forgetLate(key, c.born)
 	f.saving.Lock() // until the later versions know their base: none is saved with the old one
 	err := f.apply(append(put, f.rebased(c, key, o, gone)...), c.id)
 	f.become(c, key, o, gone)

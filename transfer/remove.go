@@ -165,8 +165,11 @@ func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err er
 func (e *Engine) removeNow(ctx context.Context, f *File, rec *journal.Record, key string) error {
 	waiting := f.records()
 	if len(waiting) == 0 {
-		if err := e.removeObjects(ctx, rec, key); err != nil || len(e.mayCome(rec.Delete)) == 0 {
+		if err := e.removeObjects(ctx, rec, key); err != nil {
 			return err
+		}
+		if rest, _ := e.mayCome(rec.Delete); len(rest) == 0 {
+			return nil
 		}
 		return e.finish(rec)
 	}

@@ -8,7 +8,8 @@
 //	                "clean" is there after a process has ended well
 //	open.log        names of files that are being written (not synced: it is for
 //	                telling the user which files a crash cut off)
-//	requests.log    keys of requests under way that no precondition protects (not synced
+//	requests.log    keys of requests under way that no precondition protects, and versions
+//	                whose publication had no answer (not synced
 //	                either: a machine is back later than any of them could be)
 //	spool/ID        the bytes of the content ID, sparse
 //	damaged/ID      bytes that a crash of the machine damaged, with the record as
@@ -19,6 +20,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -290,25 +292,40 @@ func writeBatch(b *bbolt.Bucket, batch []*change) error {
 
 // NoteOpen remembers, without waiting for the disk, that the content is being
 // written under this name.
-func (j *Journal) NoteOpen(id, key string) error { return j.open.note(id, key) }
+func (j *Journal) NoteOpen(id, key string) error { return j.open.note(openLine{ID: id, Key: key}) }
 
 // NoteClosed forgets it.
 func (j *Journal) NoteClosed(id string) error { return j.open.forget(id) }
 
 // Unfinished is the contents that were being written when the last process ended:
 // content ID to key.
-func (j *Journal) Unfinished() map[string]string { return j.open.unfinished }
+func (j *Journal) Unfinished() map[string]string {
+	keys := map[string]string{}
+	for id, x := range j.open.unfinished {
+		keys[id] = x.Key
+	}
+	return keys
+}
 
-// NoteRequest remembers, without waiting for the disk, that a request that changes the key
-// is under way.
-func (j *Journal) NoteRequest(id, key string) error { return j.requests.note(id, key) }
+// NoteRequest remembers, without waiting for the disk, that a request is under way that
+// changes the key of o, or that may make the version with its publication ID there.
+func (j *Journal) NoteRequest(id string, o Object) error {
+	return j.requests.note(openLine{ID: id, Key: o.Key, Publication: o.Publication})
+}
 
 // NoteAnswered forgets it.
 func (j *Journal) NoteAnswered(id string) error { return j.requests.forget(id) }
 
-// Unanswered is the keys of the requests that had no answer when the last process ended.
-func (j *Journal) Unanswered() []string {
-	return slices.Compact(slices.Sorted(maps.Values(j.requests.unfinished)))
+// Unanswered is what was noted of the requests that had no answer when the last process
+// ended: each object once.
+func (j *Journal) Unanswered() []Object {
+	once := map[Object]bool{}
+	for _, x := range j.requests.unfinished {
+		once[Object{Key: x.Key, Publication: x.Publication}] = true
+	}
+	return slices.SortedFunc(maps.Keys(once), func(a, b Object) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Publication, b.Publication))
+	})
 }
 
 // Close waits for transactions on their way and frees the directory.

@@ -15,23 +15,24 @@ import (
 // and then unfinished files are told by their ID alone. It is written anew when most
 // of it speaks of files that were closed, so its size stays bounded.
 type openLog struct {
-	unfinished map[string]string // as found at the start
+	unfinished map[string]openLine // by ID, as found at the start
 
 	mu   sync.Mutex
 	path string
 	file *os.File
-	open map[string]string // content ID to key
-	size int64             // of the file
-	keep int64             // size after it was written anew
+	open map[string]openLine // by ID
+	size int64               // of the file
+	keep int64               // size after it was written anew
 }
 
 // openLogSlack is how many bytes of ended entries the file may hold.
 const openLogSlack = 1 << 20
 
 type openLine struct {
-	ID  string `json:"id"`
-	Key string `json:"key,omitempty"`
-	End bool   `json:"end,omitempty"`
+	ID          string `json:"id"`
+	Key         string `json:"key,omitempty"`
+	Publication string `json:"publication,omitempty"` // of the version that a request may make there
+	End         bool   `json:"end,omitempty"`
 }
 
 func openOpenLog(path string) (*openLog, error) {
@@ -39,7 +40,7 @@ func openOpenLog(path string) (*openLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &openLog{unfinished: map[string]string{}, path: path, file: f, open: map[string]string{}}
+	l := &openLog{unfinished: map[string]openLine{}, path: path, file: f, open: map[string]openLine{}}
 	if err := errors.Join(l.read(f), f.Truncate(0)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -67,7 +68,7 @@ func (l *openLog) read(f *os.File) error {
 			if x.End {
 				delete(l.unfinished, x.ID)
 			} else {
-				l.unfinished[x.ID] = x.Key
+				l.unfinished[x.ID] = x
 			}
 		case err == io.EOF && !cut && bytes.IndexByte(line, 0) < 0: // the line that a crash cut
 		default:
@@ -80,11 +81,11 @@ func (l *openLog) read(f *os.File) error {
 	}
 }
 
-func (l *openLog) note(id, key string) error {
+func (l *openLog) note(x openLine) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open[id] = key
-	return l.write(openLine{ID: id, Key: key})
+	l.open[x.ID] = x
+	return l.write(x)
 }
 
 func (l *openLog) forget(id string) error {
@@ -124,8 +125,8 @@ func (l *openLog) write(x openLine) error {
 func (l *openLog) rewrite() error {
 	var all bytes.Buffer
 	enc := json.NewEncoder(&all)
-	for id, key := range l.open {
-		if err := enc.Encode(openLine{ID: id, Key: key}); err != nil {
+	for _, x := range l.open {
+		if err := enc.Encode(x); err != nil {
 			return err
 		}
 	}
