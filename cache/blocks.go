@@ -286,21 +286,22 @@ func (b *Blocks) Reclaim(n int64) int64 {
 	return freed
 }
 
-// Discard gives up what is held of c in all tiers, or on its way. Refs stay valid, but have
-// Failed, so that nobody goes on with them. It waits for the disk.
-func (b *Blocks) Discard(c *Content) {
+// Discard gives up n blocks of a content, from first on, in all tiers, or on their way. Refs
+// stay valid, but have Failed, so that nobody goes on with them. It waits for the disk.
+func (b *Blocks) Discard(content ContentID, first, n int64) {
+	gone := func(id blockID) bool { return id.content == content && id.index >= first && id.index < first+n }
 	b.handing.Lock()
 	b.mu.Lock()
 	for id, blk := range b.mu.live {
-		if id.content == c.ID {
+		if gone(id) {
 			blk.discarded = true
 			delete(b.mu.live, id)
 		}
 	}
 	b.mu.Unlock()
-	b.memory.discard(c.ID)
+	b.memory.discard(gone)
 	b.handing.Unlock()
-	b.disk.Evict(disk.ID(c.ID), c.Blocks())
+	b.disk.Evict(disk.ID(content), first, n)
 }
 
 // Gauges counts what is in use; all zero after Close when every Ref was released.

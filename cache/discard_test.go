@@ -27,7 +27,7 @@ func TestDiscardMeetsRelease(t *testing.T) {
 		for r.isLive(id) { // then it waits for the tier
 			runtime.Gosched()
 		}
-		both.Go(func() { r.Discard(c) })
+		both.Go(func() { r.Discard(c.ID, 0, c.Blocks()) })
 		runtime.Gosched()
 		r.memory.mu.Unlock()
 		both.Wait()
@@ -65,7 +65,7 @@ func TestDiscardMeetsArrival(t *testing.T) {
 			}
 			r.flights[i].Done(nil)
 		})
-		both.Go(func() { r.Discard(c) })
+		both.Go(func() { r.Discard(c.ID, 0, c.Blocks()) })
 		both.Wait()
 		release(refs...)
 	}

@@ -118,21 +118,21 @@ func (t *memoryTier) offer(f *frame) {
 	}
 }
 
-// discard forgets the blocks of a content. Nobody offers any meanwhile.
-func (t *memoryTier) discard(id ContentID) {
+// discard forgets the blocks that gone names. Nobody offers any meanwhile.
+func (t *memoryTier) discard(gone func(blockID) bool) {
 	if !t.enter() {
 		return
 	}
 	defer t.leave()
 	t.lru.Wait() // for what was offered
-	var gone []blockID
+	var found []blockID
 	t.lru.IterValues(func(f *frame) bool {
-		if f != nil && f.id.content == id {
-			gone = append(gone, f.id)
+		if f != nil && gone(f.id) {
+			found = append(found, f.id)
 		}
 		return false
 	})
-	for _, id := range gone {
+	for _, id := range found {
 		t.lru.Del(id.hash())
 	}
 }

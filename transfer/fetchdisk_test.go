@@ -122,7 +122,7 @@ func TestDiskFetchesTheGapsOnly(t *testing.T) {
 				keep = append(keep, block{i, append([]byte(nil), buf...)})
 			}
 		}
-		g.tier.Evict(id, 1<<20)
+		g.tier.Evict(id, 0, 1<<20)
 		for _, b := range keep {
 			if g.tier.Write(id, b.i, b.p) {
 				kept += mem.BlockSize
@@ -210,7 +210,7 @@ func TestKeepWaitsForQuiet(t *testing.T) {
 		if s := g.fetcher.Stats(); s.Fetched != mem.BlockSize {
 			t.Errorf("fetched %d bytes, want one block", s.Fetched)
 		}
-		g.tier.Evict(id, 4)
+		g.tier.Evict(id, 0, 4)
 		g.fetcher.Keep(g.remote, local)
 		g.fetcher.KeepNow()
 		if run, there := g.tier.Run(id, 2, 2); !there || run != 2 {

@@ -102,7 +102,7 @@ func (f *Fetcher) get(ctx context.Context, ask *rangeAsk) (io.ReadCloser, error)
 	)
 	if ask.off == 0 && ask.n == o.Size {
 		if body, answer, err = f.opts.Bucket.Get(ctx, o.Key, o.ETag, o.VersionID, o.Size); err == nil {
-			ask.remote.check.expect(answer.Sum)
+			f.expectWhole(ask.remote, o, answer.Sum)
 		}
 	} else {
 		body, answer, err = f.opts.Bucket.GetRange(ctx, o.Key, o.ETag, o.VersionID, ask.off, ask.n)
@@ -117,6 +117,17 @@ func (f *Fetcher) get(ctx context.Context, ask *rangeAsk) (io.ReadCloser, error)
 	}
 	ask.remote.learn(o, answer.VersionID)
 	return body, nil
+}
+
+// expectWhole is told what the answer with a whole object names. Of one that was uploaded in
+// parts the bucket may have other checksums.
+func (f *Fetcher) expectWhole(r *Remote, o s3.Object, said s3.Sum) {
+	switch {
+	case said.Kind() != 0:
+		f.expect(r, []s3.RunSum{{Size: o.Size, Sum: said}})
+	case !s3.InParts(o.ETag):
+		f.expect(r, nil)
+	}
 }
 
 // stallWatch ends a request whose body brings nothing for too long: while a reader waits for

@@ -51,9 +51,9 @@ func (t *Tier) makeRoom(off, n int64) error {
 	return err
 }
 
-// Evict forgets the first n blocks of a content, also on disk and on their way there, and
-// returns how many were on disk.
-func (t *Tier) Evict(id ID, n int64) (blocks int64) {
+// Evict forgets n blocks of a content, from first on, also on disk and on their way there,
+// and returns how many were on disk.
+func (t *Tier) Evict(id ID, first, n int64) (blocks int64) {
 	if t == nil {
 		return 0
 	}
@@ -65,14 +65,14 @@ func (t *Tier) Evict(id ID, n int64) (blocks int64) {
 	var queued []item
 	t.mu.Lock()
 	t.mu.queue = slices.DeleteFunc(t.mu.queue, func(it item) bool {
-		gone := it.id == id && it.index < n
+		gone := it.id == id && it.index >= first && it.index < first+n
 		if gone {
 			queued = append(queued, it)
 		}
 		return gone
 	})
 	for i := range n {
-		if slot, ok := t.find(id, i); ok {
+		if slot, ok := t.find(id, first+i); ok {
 			t.mu.x.drop(slot)
 			slots = append(slots, slot)
 		}

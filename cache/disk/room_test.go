@@ -63,7 +63,7 @@ func TestEvictReachesTheQueue(t *testing.T) {
 		}
 	}
 	d.mu.Unlock()
-	d.Evict(ID{1}, 10)
+	d.Evict(ID{1}, 0, 10)
 	if n := released.Load(); n != 10 {
 		t.Errorf("%d blocks released, want those that were evicted", n)
 	}

@@ -250,7 +250,7 @@ func TestEvictAndClear(t *testing.T) {
 	d := openTest(t, dir, testLimit)
 	put(t, d, 1, seq(20)...)
 	put(t, d, 2, seq(20)...)
-	if n := d.Evict(ID{1}, 100); n != 20 {
+	if n := d.Evict(ID{1}, 0, 100); n != 20 {
 		t.Errorf("%d blocks evicted, want 20", n)
 	}
 	crash(d)
@@ -311,7 +311,7 @@ func TestManyAtOnce(t *testing.T) {
 						t.Error(err)
 					}
 				case 1:
-					d.Evict(ID{id}, 60)
+					d.Evict(ID{id}, 0, 60)
 				case 2:
 					d.Shed(mem.BlockSize)
 				default:

@@ -88,7 +88,7 @@ func (s *session) CacheEvict(ctx context.Context, path string) (bytes int64, err
 	objects, err := s.objects(ctx, path)
 	for _, o := range objects {
 		blocks := (o.Size + mem.BlockSize - 1) / mem.BlockSize
-		bytes += s.blocks.Evict(disk.ID(transfer.ContentIDOf(o)), blocks) * mem.BlockSize
+		bytes += s.blocks.Evict(disk.ID(transfer.ContentIDOf(o)), 0, blocks) * mem.BlockSize
 	}
 	return bytes, err
 }

@@ -58,6 +58,74 @@ func testChecksums(t *testing.T, server backend, b *s3.Bucket) {
 	}
 }
 
+// An object that another client has uploaded in parts has a checksum of each, and none of all
+// bytes. The embedded server does not list those of parts.
+func testPartSums(t *testing.T, server backend, b *s3.Bucket) {
+	data := noise(2*fiveMiB+1000, 14)
+	if server.fake != nil {
+		server.fake.PutObject("theirs", data, nil)
+		server.fake.SealParts("theirs", "CRC32", fiveMiB)
+	} else {
+		putParts(t, server.config, "theirs", data, fiveMiB)
+	}
+	o, err := b.Head(t.Context(), "theirs")
+	want(t, "head", err, nil)
+	if !s3.InParts(o.ETag) {
+		t.Errorf("the ETag %s is not one of parts", o.ETag)
+	}
+	said, err := b.Sums(t.Context(), o)
+	want(t, "sums", err, nil)
+	if server.name == "embedded" {
+		if len(said) != 0 {
+			t.Errorf("got %+v, want none", said)
+		}
+		return
+	}
+	if len(said) != 3 {
+		t.Fatalf("got %+v, want three", said)
+	}
+	for _, s := range said {
+		if got, want := s.Sum.Sums(), sum.Only(sum.CRC32, data[:s.Size]); got != want {
+			t.Errorf("a part has %x, want %x", got, want)
+		}
+		data = data[s.Size:]
+	}
+	o.ETag = otherETag
+	_, err = b.Sums(t.Context(), o)
+	want(t, "sums of another version", err, s3.ErrPrecondition)
+}
+
+// putParts uploads an object as the AWS SDKs do by default.
+func putParts(t *testing.T, c s3.Config, key string, data []byte, size int) {
+	t.Helper()
+	client, bucket := plainClient(c), aws.String(c.Bucket)
+	made, err := client.CreateMultipartUpload(t.Context(), &awss3.CreateMultipartUploadInput{
+		Bucket: bucket, Key: &key, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done []types.CompletedPart
+	for n := int32(1); len(data) > 0; n++ {
+		part := data[:min(size, len(data))]
+		data = data[len(part):]
+		out, err := client.UploadPart(t.Context(), &awss3.UploadPartInput{
+			Bucket: bucket, Key: &key, UploadId: made.UploadId, PartNumber: &n, Body: bytes.NewReader(part),
+			ChecksumCRC32: aws.String(s3test.SumOf("CRC32", part)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done = append(done, types.CompletedPart{PartNumber: &n, ETag: out.ETag, ChecksumCRC32: out.ChecksumCRC32})
+	}
+	_, err = client.CompleteMultipartUpload(t.Context(), &awss3.CompleteMultipartUploadInput{
+		Bucket: bucket, Key: &key, UploadId: made.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // sendWithSum writes an object by one PUT, and again by parts.
 func sendWithSum(t *testing.T, b *s3.Bucket, key string, data []byte) {
 	t.Helper()

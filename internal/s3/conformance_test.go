@@ -37,6 +37,7 @@ func TestConformance(t *testing.T) {
 		{"complete conditions", testCompleteConditions},
 		{"probe", testProbeConditions},
 		{"checksums", testChecksums},
+		{"checksums of parts", testPartSums},
 		{"tags", testTags},
 		{"old versions", testOldVersions},
 	}

@@ -59,8 +59,9 @@ func (b *Bucket) get(ctx context.Context, key, etag, versionID, ask string, off,
 		LastModified: val(out.LastModified), Date: serverTime(out.ResultMetadata), StorageClass: string(out.StorageClass),
 		Props: properties(out.ContentType, out.CacheControl, out.ContentDisposition, out.ContentEncoding,
 			out.ContentLanguage, out.ExpiresString, out.Metadata, out.StorageClass),
-		HasProps: true, Sum: objectSum(out.ChecksumType, out.ETag, out.ChecksumCRC64NVME, out.ChecksumCRC32C),
+		HasProps: true,
 	}
+	o.Sum, _ = objectSum(out.ChecksumType, out.ETag, out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32)
 	if e := checkRange(&o, out, etag, off, n); e != nil {
 		out.Body.Close()
 		return nil, Object{}, e

@@ -86,18 +86,6 @@ func saidSum(crc64, crc32c, crc32 *string) Sum {
 	return Sum{}
 }
 
-// objectSum is saidSum where it is one of all bytes of an object: of those that were
-// uploaded in parts some have a checksum of checksums, which may end in their number. A
-// store that knows no types has no other CRC32C of them.
-func objectSum(kind types.ChecksumType, etag, crc64, crc32c *string) Sum {
-	s := saidSum(crc64, crc32c, nil)
-	parts := s.of == crc32cSum && kind == "" && strings.Contains(val(etag), "-")
-	if parts || kind == types.ChecksumTypeComposite || strings.Contains(s.value, "-") {
-		return Sum{}
-	}
-	return s
-}
-
 // of takes the checksum of a body, which has these Sums. The others than those read it to
 // its end, and go back to where it was: bytes that have changed on this machine are found.
 func (a algorithm) of(body io.ReadSeeker, sums *sum.Sums) (Sum, error) {

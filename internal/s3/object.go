@@ -45,21 +45,6 @@ func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
 	return o, nil
 }
 
-// Sum asks for the checksum of a version of an object. It is Comparable where the server has
-// one of all bytes.
-func (b *Bucket) Sum(ctx context.Context, key, etag, versionID string) (Sum, error) {
-	out, err := b.api.Load().HeadObject(ctx, &awss3.HeadObjectInput{
-		Bucket: &b.cfg.Bucket, Key: &key, IfMatch: ifMatch(etag), VersionId: str(versionID), RequestPayer: b.payer(),
-	}, withSums)
-	if err != nil {
-		return Sum{}, classify("HeadObject", key, err)
-	}
-	if etag != "" && !sameETag(etag, etagOf(key, out.ETag, out.LastModified, val(out.ContentLength))) {
-		return Sum{}, &Error{Op: "HeadObject", Key: key, Kind: ErrChanged}
-	}
-	return objectSum(out.ChecksumType, out.ETag, out.ChecksumCRC64NVME, out.ChecksumCRC32C), nil
-}
-
 // Put writes an object in one request; it replaces what is there, unless c says
 // otherwise. The body is read from its present position, again for each try,
 // and may be read until Put returns. The server compares the body with

@@ -109,6 +109,8 @@ func (c *call) operation() string {
 		return "HeadObject"
 	case c.Method == http.MethodGet && q.Has("tagging"):
 		return "GetObjectTagging"
+	case c.Method == http.MethodGet && q.Has("attributes"):
+		return "GetObjectAttributes"
 	case c.Method == http.MethodGet && q.Has("uploadId"):
 		return "ListParts"
 	case c.Method == http.MethodGet:
@@ -150,6 +152,8 @@ func (s *Server) route(w *answer, c *call) error {
 		return c.get(w)
 	case "GetObjectTagging":
 		return c.tagging(w)
+	case "GetObjectAttributes":
+		return c.attributes(w)
 	case "PutObject":
 		return c.put(w)
 	case "CopyObject":

@@ -21,7 +21,8 @@ type object struct {
 	at      time.Time
 	header  http.Header // Content-Type and the like, X-Amz-Meta-*, storage class
 
-	sumHeader, sum string // its checksum; may be empty
+	sumHeader, sum string       // its checksum; may be empty
+	parts          []sealedPart // with a checksum each; the sum is one of those
 }
 
 // upload is a multipart upload that is not completed.

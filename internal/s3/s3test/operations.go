@@ -146,6 +146,9 @@ func (c *call) get(w *answer) error {
 	}
 	if o.sum != "" && status == http.StatusOK && c.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
 		w.Header().Set(o.sumHeader, o.sum)
+		if len(o.parts) > 0 {
+			w.Header().Set(typeHeader, "COMPOSITE")
+		}
 	}
 	if o.etag != "" {
 		w.Header().Set("ETag", o.etag)
