@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -190,28 +191,56 @@ func TestListingsThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestListingOutlivesThrottling: who is asked to slow down goes on listing; a server that is down
-// is found to be so as soon as by any other request.
-func TestListingOutlivesThrottling(t *testing.T) {
-	for code, want := range map[string]error{"SlowDown": nil, "": s3.ErrServer} {
-		inBubble(t, func(t *testing.T, srv *s3test.Server, b *s3.Bucket) {
-			srv.PutObject("a", []byte("x"), nil)
-			began := time.Now()
-			srv.Fault(func(*http.Request) *s3test.Fault {
-				if time.Since(began) > 40*time.Second {
-					return nil
-				}
-				return &s3test.Fault{Status: 503, Code: code}
-			})
-			page, err := b.List(context.Background(), "", "", "", "", 0)
-			took := time.Since(began)
-			switch {
-			case want == nil && (err != nil || len(page.Objects) != 1):
-				t.Errorf("throttled for 40 s: %v after %v", err, took)
-			case want != nil && (!errors.Is(err, want) || took > 30*time.Second):
-				t.Errorf("503 for 40 s: %v after %v", err, took)
+// TestNamesOutliveThrottling: who is asked to slow down goes on listing, looking, renaming and
+// deleting; a server that is down is found to be so as soon as by any other request.
+func TestNamesOutliveThrottling(t *testing.T) {
+	ctx := context.Background()
+	requests := map[string]func(b *s3.Bucket) error{
+		"list": func(b *s3.Bucket) error {
+			page, err := b.List(ctx, "", "", "", "", 0)
+			if err == nil && len(page.Objects) != 1 {
+				err = fmt.Errorf("listed %v", page.Objects)
 			}
-		})
+			return err
+		},
+		"head": func(b *s3.Bucket) error {
+			_, err := b.Head(ctx, "a")
+			return err
+		},
+		"copy": func(b *s3.Bucket) error {
+			_, err := b.Copy(ctx, s3.Object{Key: "a"}, "b", nil, s3.Cond{})
+			return err
+		},
+		"delete": func(b *s3.Bucket) error { return b.Delete(ctx, "a") },
+		"delete many": func(b *s3.Bucket) error {
+			_, err := b.DeleteAll(ctx, []string{"a"})
+			return err
+		},
+	}
+	for name, request := range requests {
+		for fault, down := range map[*s3test.Fault]bool{
+			{Status: 503, Code: "SlowDown"}:                              false,
+			{Status: 503, Header: http.Header{"X-Amz-Request-Id": {""}}}: true,
+		} {
+			inBubble(t, func(t *testing.T, srv *s3test.Server, b *s3.Bucket) {
+				srv.PutObject("a", []byte("x"), nil)
+				began := time.Now()
+				srv.Fault(func(*http.Request) *s3test.Fault {
+					if time.Since(began) > 40*time.Second {
+						return nil
+					}
+					return fault
+				})
+				err := request(b)
+				took := time.Since(began)
+				switch {
+				case !down && err != nil:
+					t.Errorf("%s, throttled for 40 s: %v after %v", name, err, took)
+				case down && (!errors.Is(err, s3.ErrServer) && !errors.Is(err, s3.ErrThrottled) || took > 30*time.Second):
+					t.Errorf("%s, 503 for 40 s: %v after %v", name, err, took)
+				}
+			})
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 const (
 	maxAttempts    = 8  // while the server answers, and says that it could not
-	maxThrottled   = 22 // of a listing, while the server says that requests come too fast: about a minute
+	maxThrottled   = 22 // of a patient request, while the server says that requests come too fast: about a minute
 	maxUnanswered  = 3  // while it does not, or what comes cannot be read: who is offline has to know soon
 	brokenDelay    = 100 * time.Millisecond
 	throttleDelay  = 500 * time.Millisecond
@@ -30,9 +30,10 @@ const (
 // a shared bucket would let one bad part starve a healthy one.
 func newRetryer() aws.Retryer { return retryer(maxAttempts) }
 
-// patient is an option of listings: those of a large directory take many requests, and one
-// that is refused for a while is not to fail them all. It waits for a server that asks for
-// that, and no longer than others for one that is down.
+// patient is an option of requests that somebody waits for who has no patience of his own: what
+// lists, looks at, renames and deletes a large directory takes many, and one that is refused for a
+// while is not to fail them all. It waits for a server that asks for that, and no longer than
+// others for one that is down.
 func patient(o *awss3.Options) { o.Retryer = retryer(maxThrottled) }
 
 func retryer(throttles int) aws.Retryer {
@@ -51,10 +52,20 @@ func retryer(throttles int) aws.Retryer {
 }
 
 // throttled tells whether the server has said that requests come too fast. A 503 alone may be of
-// something in front of a server that is down.
+// something in front of a server that is down; what answers a HEAD has no room for the code, and
+// the mark of the store itself has to do.
 func throttled(err error) bool {
-	var answer smithy.APIError
-	return errors.As(err, &answer) && kindOfCode[answer.ErrorCode()] == ErrThrottled
+	var code smithy.APIError
+	if errors.As(err, &code) && kindOfCode[code.ErrorCode()] == ErrThrottled {
+		return true
+	}
+	var answer *smithyhttp.ResponseError
+	if !errors.As(err, &answer) || answer.Response == nil || answer.Response.Response == nil {
+		return false
+	}
+	r := answer.Response.Response
+	return r.StatusCode == http.StatusServiceUnavailable && r.Header.Get("X-Amz-Request-Id") != "" &&
+		r.Request != nil && r.Request.Method == http.MethodHead
 }
 
 // backoff is short for broken connections, which a fresh one mends, and longer
