@@ -212,8 +212,9 @@ func TestOfflineSpoolFull(t *testing.T) {
 	}
 }
 
-// TestFolderIsCopiedWithoutTheBucket: files of a folder that was listed go on being made and
-// read back for longer than its listing is believed, and are in the bucket afterwards.
+// TestFolderIsCopiedWithoutTheBucket: files of a folder that was listed, and folders in it, go on
+// being made and read back for longer than its listing is believed, and are in the bucket
+// afterwards.
 func TestFolderIsCopiedWithoutTheBucket(t *testing.T) {
 	const files = 12
 	s, line := darkened(t, embedded(t), 0)
@@ -229,6 +230,8 @@ func TestFolderIsCopiedWithoutTheBucket(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	shell(t, "diff -r "+card+" "+m.path("day1"))
+	copied := m.path("day1/again")
+	shell(t, "cp -a "+card+" "+copied+" && diff -r "+card+" "+copied+" && mkdir "+copied+"/empty")
 	line.set(light)
 	if r := run(t, s.environ(t), patient(time.Minute), "wait", m.dir); r.code != 0 {
 		t.Errorf("wait: exit %d: %s", r.code, r.stderr)
@@ -237,6 +240,11 @@ func TestFolderIsCopiedWithoutTheBucket(t *testing.T) {
 		name := fmt.Sprintf("clip%02d.mov", i)
 		if _, got, err := s.sha256(m.bucket, "day1/"+name); err != nil || got != fileSum(t, filepath.Join(card, name)) {
 			t.Errorf("%s in the bucket: sha256 %s, %v", name, got, err)
+		}
+	}
+	for _, key := range []string{"day1/again/", "day1/again/empty/", "day1/again/clip11.mov"} {
+		if _, err := s.head(m.bucket, key); err != nil {
+			t.Errorf("%s, made without the bucket: %v", key, err)
 		}
 	}
 	m.unmount()

@@ -116,6 +116,9 @@ func (g *guard) get() s3.Conditions {
 // guardWrite precedes a PUT or Complete under a precondition, and returns that as it
 // is to be sent: a store that does not hold preconditions may refuse them.
 func (e *Engine) guardWrite(ctx context.Context, key string, cond s3.Cond) (s3.Cond, error) {
+	if cond == (s3.Cond{}) {
+		return cond, nil
+	}
 	holds, err := e.conditions(ctx)
 	if err != nil || holds.Writes {
 		return cond, err

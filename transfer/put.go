@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"s3mount/internal/s3"
@@ -48,7 +49,11 @@ func (f *File) putNow(ctx context.Context, c *content, key string, expect *s3.Ob
 	if err := f.addTags(ctx, c, &props); err != nil {
 		return s3.Object{}, err
 	}
-	cond, err := f.eng.guardWrite(ctx, key, condition(expect))
+	cond := condition(expect)
+	if strings.HasSuffix(key, "/") { // the marker of a directory has nothing that could be lost
+		cond = s3.Cond{}
+	}
+	cond, err := f.eng.guardWrite(ctx, key, cond)
 	if err != nil {
 		return s3.Object{}, err
 	}

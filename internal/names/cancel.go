@@ -30,7 +30,7 @@ func (t *Tree) Find(ctx context.Context, p string) (*Node, error) {
 func (t *Tree) Cancel(ctx context.Context, p string) (changed []string, err error) {
 	t.mu.Lock()
 	n := t.nodes.at(p)
-	if n == nil || n.file == nil || !n.file.Dirty() {
+	if n == nil || n.kind == KindDir || n.file == nil || !n.file.Dirty() {
 		t.mu.Unlock()
 		return nil, t.notCancellable(ctx, p)
 	}

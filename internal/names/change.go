@@ -3,11 +3,8 @@ package names
 import (
 	"cmp"
 	"context"
-	"strings"
 	"time"
 
-	"s3mount/internal/s3"
-	"s3mount/internal/sum"
 	"s3mount/transfer"
 )
 
@@ -98,8 +95,15 @@ func (n *Node) setDirMeta(ctx context.Context, change func(*transfer.Meta)) erro
 	}
 	t := n.tree
 	t.mu.Lock()
-	meta, p := n.meta, n.path
+	meta, p, f := n.meta, n.path, n.file
 	t.mu.Unlock()
+	if f != nil && f.Dirty() { // see makeMarker
+		err := f.SetMeta(change)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		n.meta = f.Meta()
+		return err
+	}
 	change(&meta)
 	meta.CtimeNS = time.Now().UnixNano()
 	if p != "" {
@@ -111,26 +115,4 @@ func (n *Node) setDirMeta(ctx context.Context, change func(*transfer.Meta)) erro
 	defer t.mu.Unlock()
 	n.meta, n.exact, n.checked = meta, true, time.Now()
 	return nil
-}
-
-// putMarker writes the object that stands for a directory.
-func (t *Tree) putMarker(ctx context.Context, p string, meta *transfer.Meta) (s3.Object, error) {
-	key := t.key(p) + "/"
-	props := transfer.Properties(meta, key, "")
-	o, err := t.bucket.Put(ctx, key, strings.NewReader(""), 0, &sum.Sums{}, props, s3.Cond{})
-	if err != nil {
-		return s3.Object{}, err
-	}
-	props.SSE, props.SSEKMSKey, props.BucketKey = o.Props.SSE, o.Props.SSEKMSKey, o.Props.BucketKey
-	o.Props, o.HasProps = props, true
-	t.opts.Attrs.Wrote(o)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if l := t.dirs[p]; l != nil {
-		l.marker = &o
-	}
-	if n := t.nodes.at(p); n != nil {
-		n.object = o
-	}
-	return o, nil
 }

@@ -13,6 +13,10 @@ const (
 	pageSize = 1000
 	// pagesAhead is how many pages are asked for ahead of what was given out.
 	pagesAhead = 2
+	// keptListed is how many are kept for standInTime, as what stands in while the bucket cannot
+	// be reached: a copy of large files looks at their directories rarely.
+	keptListed  = 10_000
+	standInTime = time.Hour
 	// maxListed is about how many entries are kept; those that were listed longest ago go.
 	maxListed = 100_000
 )
@@ -146,12 +150,13 @@ func (t *Tree) believed(l *listing) bool {
 // listingOf is the listing of a directory that is believed: the one that is here, or
 // that comes with a walk, or else its own. The caller holds t.mu.
 func (t *Tree) listingOf(dir string) *listing {
-	if l := t.dirs[dir]; t.believed(l) {
-		return l
+	old := t.dirs[dir]
+	if t.believed(old) {
+		return old
 	}
 	t.tidy()
 	l := newListing(dir)
-	if old := t.dirs[dir]; old != nil {
+	if old != nil {
 		l.steps, l.stepped = old.steps, old.stepped
 		l.before = old.lastComplete()
 	}
@@ -256,6 +261,9 @@ func (t *Tree) tidy() {
 		total += l.size()
 	}
 	keep := t.opts.TTL + 30*time.Second // their steps tell a walk
+	if total <= keptListed {
+		keep = standInTime
+	}
 	for ; ; keep /= 2 {
 		for dir, l := range t.dirs {
 			if !l.loading && !(l.fed && l.pages == 0) && now.Sub(l.heard) >= keep && now.Sub(l.until) >= keep {

@@ -45,7 +45,7 @@ type Node struct {
 	gone bool // unlinked, or replaced by another client's version
 	held bool // the kernel may know it
 
-	file    *transfer.File // of files and links; made when it is needed
+	file    *transfer.File // of files and links, made when it is needed; of directories: the marker while only the journal has it
 	object  s3.Object      // as listed or asked for; of directories: the marker
 	exact   bool           // object and meta come from the object itself
 	meta    transfer.Meta
@@ -171,7 +171,7 @@ func (n *Node) Known() Attr {
 // attr builds the attributes. The caller holds t.mu.
 func (t *Tree) attr(n *Node) Attr {
 	meta, size, exact := n.meta, n.object.Size, n.exact
-	if f := n.file; f != nil {
+	if f := n.file; f != nil && n.kind != KindDir {
 		if dirty := f.Dirty(); dirty || exact {
 			meta, exact = f.Meta(), true
 		}

@@ -11,6 +11,7 @@ import (
 
 	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
+	"s3mount/transfer"
 )
 
 // Without the bucket no published object is renamed or unlinked, and no file is made
@@ -65,5 +66,94 @@ func TestNamesWithoutTheBucket(t *testing.T) {
 		if got := strings.Fields(g.ls("d")); len(got) != 22 || !slices.Contains(got, "theirs") {
 			t.Errorf("once the bucket is back the directory shows %q", got)
 		}
+	})
+}
+
+// Directories are made without the bucket as files are: a copy of a tree goes on. They are what
+// they were told to be, can be removed again, and are in the bucket once that is back; the next
+// mount has those that were not.
+func TestDirectoriesWithoutTheBucket(t *testing.T) {
+	treeSim(t, "p/", func(t *testing.T, g *treeRig) {
+		g.server.PutObject("p/there", []byte("bytes"), nil)
+		g.ls("")
+		g.server.Fault(func(*http.Request) *s3test.Fault { return &s3test.Fault{Drop: true} })
+		mkdir := func(p string) *Node {
+			t.Helper()
+			dir, name := g.parent(p)
+			n, err := g.tree.Mkdir(g.ctx, dir, name, 0o750, 7, 8)
+			if err != nil {
+				t.Fatalf("mkdir %s: %v", p, err)
+			}
+			return n
+		}
+		card := mkdir("card")
+		clips := mkdir("card/clips")
+		mkdir("card/empty")
+		if _, err := g.tree.Mkdir(g.ctx, card, "clips", 0o750, 0, 0); !errors.Is(err, ErrExist) {
+			t.Errorf("mkdir again: %v, want ErrExist", err)
+		}
+		_, f, err := g.tree.Create(g.ctx, clips, "a.mov", 0o644, 0, 0, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.CloseHandle(true)
+		if err := g.tree.Rmdir(g.ctx, g.at("card"), "clips"); !errors.Is(err, ErrNotEmpty) {
+			t.Errorf("rmdir of one with a file: %v, want ErrNotEmpty", err)
+		}
+		mkdir("card/wrong")
+		if err := g.tree.Rmdir(g.ctx, g.at("card"), "wrong"); err != nil {
+			t.Errorf("rmdir: %v", err)
+		}
+		then, mode := time.Unix(1_000_000_000, 5), uint32(0o711)
+		_, err = card.SetAttr(g.ctx, Change{Mtime: &then, Mode: &mode})
+		g.ok(err)
+		for range 3 {
+			time.Sleep(5 * time.Minute) // a long copy looks at directories rarely
+			g.wantLs("", "card/ there")
+			g.wantLs("card", "clips/ empty/")
+			g.wantLs("card/clips", "a.mov")
+		}
+		found := transfer.Recovered{Files: []*transfer.File{f}}
+		for _, p := range []string{"card", "card/clips", "card/empty"} {
+			found.Files = append(found.Files, g.at(p).file)
+		}
+		g.tree = New(g.tree.opts, found) // what the next process finds in the journal
+		g.server.Fault(nil)
+		g.wantLs("card", "clips/ empty/")
+		time.Sleep(5 * time.Minute)
+		g.keys("p/card/", "p/card/clips/", "p/card/clips/a.mov", "p/card/empty/", "p/there")
+		for _, when := range []string{"made", "seen by the next mount"} {
+			a, err := g.at("card").Attr(g.ctx)
+			if err != nil || a.Kind != KindDir || a.Mode != mode || a.UID != 7 || a.GID != 8 || !a.Mtime.Equal(then) {
+				t.Errorf("%s: %+v, %v", when, a, err)
+			}
+			g.remount()
+		}
+		g.ok(g.rename("card", "moved"))
+		g.ok(g.tree.Rmdir(g.ctx, g.at("moved"), "empty"))
+		g.keys("p/moved/", "p/moved/clips/", "p/moved/clips/a.mov", "p/there")
+	})
+}
+
+// What is done to a directory while its marker waits in the journal takes the marker along.
+func TestDirectoryBeforeItsMarker(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		g.ls("")
+		for _, name := range []string{"old", "gone"} {
+			g.server.Fault(func(*http.Request) *s3test.Fault { return &s3test.Fault{Drop: true} })
+			_, err := g.tree.Mkdir(g.ctx, g.tree.Root(), name, 0o755, 0, 0)
+			g.ok(err)
+		}
+		_, err := g.tree.Mkdir(g.ctx, g.at("old"), "below", 0o755, 0, 0)
+		g.ok(err)
+		g.server.Fault(nil)
+		g.ok(g.tree.Rmdir(g.ctx, g.at(""), "gone"))
+		g.ok(g.rename("old", "new"))
+		g.wantLs("", "new/")
+		g.wantLs("new", "below/")
+		g.settle()
+		g.keys("new/", "new/below/")
+		g.remount()
+		g.wantLs("", "new/")
 	})
 }

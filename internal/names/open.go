@@ -37,10 +37,10 @@ func (n *Node) use(ctx context.Context, exact bool) (*transfer.File, error) {
 	t := n.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if n.kind == KindDir {
+		return nil, ErrIsDir
+	}
 	if n.file == nil {
-		if n.kind == KindDir {
-			return nil, ErrIsDir
-		}
 		if n.gone {
 			return nil, transfer.ErrStale
 		}

@@ -146,16 +146,16 @@ func (t *Tree) Mkdir(ctx context.Context, dir *Node, name string, mode, uid, gid
 	if err := t.engine.Settle(ctx, t.key(p)); err != nil { // a file that left the name may still have its object there
 		return nil, err
 	}
-	marker, err := t.putMarker(ctx, p, &meta)
+	marker, later, err := t.makeMarker(ctx, p, &meta)
 	if err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.node(p, KindDir)
-	n.meta, n.exact, n.checked = meta, true, time.Now()
+	n.file, n.meta, n.exact, n.checked = later, meta, true, time.Now()
 	l := newListing(p)
-	l.complete, l.pages, l.marker = true, 1, &marker
+	l.complete, l.pages, l.marker = true, 1, marker
 	t.dirs[p] = l
 	t.noteDir(p, true)
 	t.bump(p)

@@ -36,7 +36,7 @@ func (t *Tree) Key(p string) string { return t.key(p) }
 // Path is where the object with this key is shown, below the mountpoint; the key
 // itself for one outside of the prefix.
 func (t *Tree) Path(key string) string {
-	if p, ok := t.path(key); ok {
+	if p, ok := t.path(strings.TrimSuffix(key, "/")); ok { // of a marker: its directory
 		return p
 	}
 	return key

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"s3mount/internal/s3"
 )
 
 // Unlink removes a file or a link.
@@ -59,7 +61,7 @@ func (t *Tree) Rmdir(ctx context.Context, dir *Node, name string) error {
 	if err := t.keepParent(ctx, p); err != nil {
 		return err
 	}
-	if err := t.bucket.Delete(ctx, t.key(p)+"/"); err != nil {
+	if err := t.dropMarker(ctx, n, p); err != nil {
 		return err
 	}
 	t.mu.Lock()
@@ -84,6 +86,10 @@ func (t *Tree) keepParent(ctx context.Context, p string) error {
 		return err
 	}
 	t.mu.Lock()
+	if t.unpublished(dir) { // its marker comes
+		t.mu.Unlock()
+		return nil
+	}
 	_, listed := l.entries[name]
 	last := l.complete && l.marker == nil && len(l.entries) == 1 && listed
 	meta := t.defaults(KindDir)
@@ -112,6 +118,13 @@ func (t *Tree) isEmpty(ctx context.Context, p string) error {
 	remains, err := t.remains(ctx, t.key(p)+"/", false)
 	if err == nil && remains {
 		return ErrNotEmpty
+	}
+	if s3.Retryable(err) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.onlyHere(p) {
+			return nil
+		}
 	}
 	return err
 }

@@ -63,16 +63,18 @@ func (t *Tree) rememberMoved(known []s3.Object, copies map[string]transfer.Copie
 	}
 }
 
-// filesBelow is the files in use below a directory.
+// filesBelow is the files in use below a directory, and its marker if that is not published.
 func (t *Tree) filesBelow(dir string) []*transfer.File {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var files []*transfer.File
-	t.nodes.below(dir, func(_ string, n *Node) {
-		if n.file != nil {
+	take := func(_ string, n *Node) {
+		if n != nil && n.file != nil {
 			files = append(files, n.file)
 		}
-	})
+	}
+	take(dir, t.nodes.at(dir))
+	t.nodes.below(dir, take)
 	return files
 }
 
@@ -132,7 +134,7 @@ func (t *Tree) moveNodes(old, p string, copies map[string]transfer.Copied, pendi
 	}
 	t.nodes.below(old, func(_ string, n *Node) { list = append(list, n) })
 	for _, n := range list {
-		c, ok := copies[t.key(n.path)]
+		c, ok := copies[n.fileKey()]
 		o := c.To
 		t.move(n, p+strings.TrimPrefix(n.path, old))
 		if n.path == p {
@@ -143,7 +145,7 @@ func (t *Tree) moveNodes(old, p string, copies map[string]transfer.Copied, pendi
 			n.object.Key, n.object.ETag = o.Key, o.ETag
 		}
 		if n.file != nil {
-			x := pair{f: n.file, key: t.key(n.path)}
+			x := pair{f: n.file, key: n.fileKey()}
 			if now := n.file.Object(); ok && now != nil && now.ETag == c.From.ETag {
 				x.o = &o
 			}

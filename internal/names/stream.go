@@ -78,8 +78,11 @@ func (s *Stream) show(name string, e entry) {
 // have, or not like this. The caller holds t.mu.
 func (t *Tree) unpublished(p string) bool {
 	n := t.nodes.at(p)
-	return n != nil && !n.gone && n.file != nil && n.file.Dirty()
+	return n != nil && !n.gone && n.unpublished()
 }
+
+// unpublished tells whether the bucket does not have what the node has. The caller holds t.mu.
+func (n *Node) unpublished() bool { return n.file != nil && n.file.Dirty() }
 
 // finish shows what is not in the bucket yet. The caller holds Tree.mu.
 func (s *Stream) finish() {

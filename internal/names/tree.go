@@ -98,7 +98,7 @@ func New(o Options, recovered transfer.Recovered) *Tree {
 func (t *Tree) adopt(f *transfer.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p, ok := t.path(f.Key())
+	p, ok := t.pathOf(f)
 	if !ok {
 		return // of a mount with another prefix: published all the same
 	}
@@ -133,6 +133,12 @@ func (t *Tree) Root() *Node { return t.root }
 func (t *Tree) published(f *transfer.File, o s3.Object, gone []transfer.ObjectRef) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if q, ok := t.pathOf(f); ok {
+		if n := t.nodes.at(q); n != nil && n.file == f && n.kind == KindDir {
+			t.markerMade(n, o)
+			return
+		}
+	}
 	p, ok := t.path(o.Key)
 	if !ok {
 		return
@@ -155,8 +161,12 @@ func (t *Tree) published(f *transfer.File, o s3.Object, gone []transfer.ObjectRe
 func (t *Tree) settled(f *transfer.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p, ok := t.path(f.Key()); ok {
+	if p, ok := t.pathOf(f); ok {
 		if n := t.nodes.at(p); n != nil && n.file == f {
+			if n.kind == KindDir { // its marker is an object like those of others
+				n.file = nil
+				go f.Forget()
+			}
 			t.reap(n)
 		}
 	}
