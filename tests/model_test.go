@@ -178,8 +178,13 @@ func (m *model) compare() {
 		}
 	}
 	for p, got := range real {
-		if local[p] == "" {
-			m.Errorf("%s: %s, want nothing", p, got)
+		if local[p] != "" {
+			continue
+		}
+		if hollow, err := m.mount.srv.isHollow(m.mount.bucket, p+"/"); err != nil || !hollow {
+			m.Errorf("%s: %s, want nothing (%v)", p, got, err)
+		} else {
+			m.Logf("%s: the server lists it, and no key below it", p)
 		}
 	}
 }

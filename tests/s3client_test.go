@@ -197,12 +197,15 @@ func (c client) sha256(bucket, key string) (int64, string, error) {
 	return n, hex.EncodeToString(h.Sum(nil)), err
 }
 
+type listPrefix struct{ Prefix string }
+
 type listResult struct {
 	Contents []struct {
 		Key  string
 		Size int64
 		ETag string
 	}
+	CommonPrefixes        []listPrefix
 	EncodingType          string
 	IsTruncated           bool
 	NextContinuationToken string
@@ -235,6 +238,22 @@ func (c client) list(bucket, prefix string) (map[string]int64, error) {
 		}
 		q.Set("continuation-token", r.NextContinuationToken)
 	}
+}
+
+// isHollow tells whether the server lists a prefix below which there is no key. MinIO does where
+// a deletion met another request: it has left a folder on its disk.
+func (c client) isHollow(bucket, prefix string) (bool, error) {
+	keys, err := c.list(bucket, prefix)
+	if err != nil || len(keys) > 0 {
+		return false, err
+	}
+	b, _, err := c.call("GET", bucket, "", url.Values{"list-type": {"2"}, "prefix": {strings.TrimSuffix(prefix, "/")}, "delimiter": {"/"}}, nil)
+	if err != nil {
+		return false, err
+	}
+	var r listResult
+	err = xml.Unmarshal(b, &r)
+	return slices.ContainsFunc(r.CommonPrefixes, func(p listPrefix) bool { return p.Prefix == prefix }), err
 }
 
 // uploadedParts returns how many parts, and bytes in them, the unfinished
