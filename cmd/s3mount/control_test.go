@@ -90,7 +90,7 @@ func testRegistry(t *testing.T) *registry {
 
 func startControl(t *testing.T, reg *registry, mountpoint string, s controlled) (*control, *client) {
 	t.Helper()
-	rec := record{Mountpoint: mountpoint, Bucket: "b", PID: os.Getpid(), Socket: reg.base(mountpoint) + ".sock"}
+	rec := record{Mountpoint: mountpoint, Bucket: "b", PID: os.Getpid(), Socket: reg.base(mountpoint, os.Getpid()) + ".sock"}
 	ctl, err := listenControl(rec, s)
 	if err != nil {
 		t.Fatal(err)
@@ -269,15 +269,42 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("find(%s): %v, want errNoMount", path, err)
 		}
 	}
-	other := outer
-	other.PID = 1
-	reg.remove(other) // a record of another process stays
-	if _, err := reg.get("/m"); err != nil {
+	next := outer // mounted again, while the earlier one still drains
+	next.PID, next.Started = os.Getppid(), outer.Started.Add(time.Minute)
+	if err := reg.add(next); err != nil {
+		t.Fatal(err)
+	}
+	found := func(want record) {
+		t.Helper()
+		if rec, _, err := reg.find("/m/a"); err != nil || rec != want {
+			t.Errorf("found %v, %v, want %v", rec, err, want)
+		}
+	}
+	found(next)
+	reg.remove(outer)
+	found(next)
+	reg.remove(next)
+	if _, _, err := reg.find("/m/a"); !errors.Is(err, errNoMount) {
+		t.Errorf("after remove: %v", err)
+	}
+}
+
+// What a dead process left is removed, perhaps late, when its successor at the same mountpoint
+// runs: that is reached all the same.
+func TestRemovalOfADeadMountSparesTheNext(t *testing.T) {
+	reg := testRegistry(t)
+	dead := record{Mountpoint: "/m", PID: 1 << 30, Socket: reg.base("/m", 1<<30) + ".sock"}
+	if err := reg.add(dead); err != nil {
+		t.Fatal(err)
+	}
+	ctl, c := startControl(t, reg, "/m", &fakeSession{uploaded: make(chan struct{})})
+	defer ctl.finish(outcome{})
+	reg.remove(dead)
+	if _, err := c.status(context.Background(), "", false); err != nil {
 		t.Error(err)
 	}
-	reg.remove(outer)
-	if _, err := reg.get("/m"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("after remove: %v", err)
+	if rec, _, err := reg.find("/m"); err != nil || rec.PID != os.Getpid() {
+		t.Errorf("found %v, %v", rec, err)
 	}
 }
 

@@ -111,7 +111,7 @@ func (h *host) listen(s *session) (*control, func(), error) {
 	}
 	rec := record{
 		Mountpoint: mountpoint, Bucket: h.cfg.Bucket, Prefix: h.cfg.Prefix, Endpoint: safeURL(h.cfg.S3.Endpoint), CacheDir: h.cfg.CacheDir,
-		PID: os.Getpid(), Socket: reg.base(mountpoint) + ".sock", Started: time.Now().UTC().Truncate(time.Second), Version: buildVersion(),
+		PID: os.Getpid(), Socket: reg.base(mountpoint, os.Getpid()) + ".sock", Started: time.Now().UTC().Truncate(time.Second), Version: buildVersion(),
 	}
 	ctl, err := listenControl(rec, s)
 	if err != nil {

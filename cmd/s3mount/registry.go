@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,7 +31,8 @@ type record struct {
 }
 
 // registry is the directory of the records: one JSON file and one socket for
-// each mountpoint. It belongs to one user, and nobody else can enter it.
+// each mount. It belongs to one user, and nobody else can enter it. No two processes
+// use the same file, so what a dead one left can be removed at any time.
 type registry struct{ dir string }
 
 // registryDir depends on the user alone, so that a mount is found from every
@@ -66,12 +67,12 @@ func openRegistry(dir string) (*registry, error) {
 	return &registry{dir}, nil
 }
 
-// base is the path of a mountpoint's files without their ending: short, since
-// the path of a socket may have about 100 bytes only.
-func (r *registry) base(mountpoint string) string {
+// base is the path of a mount's files without their ending: short, since the path of
+// a socket may have about 100 bytes only.
+func (r *registry) base(mountpoint string, pid int) string {
 	h := fnv.New64a()
 	h.Write([]byte(mountpoint))
-	return filepath.Join(r.dir, fmt.Sprintf("%016x", h.Sum64()))
+	return filepath.Join(r.dir, fmt.Sprintf("%016x-%d", h.Sum64(), pid))
 }
 
 // add writes a record whole or not at all.
@@ -80,7 +81,7 @@ func (r *registry) add(rec record) error {
 	if err != nil {
 		return err
 	}
-	base := r.base(rec.Mountpoint)
+	base := r.base(rec.Mountpoint, rec.PID)
 	tmp := base + ".new"
 	if err := os.WriteFile(tmp, b, 0o600); err != nil {
 		return err
@@ -88,17 +89,10 @@ func (r *registry) add(rec record) error {
 	return os.Rename(tmp, base+".json")
 }
 
-// remove forgets a mount, if the record is still its own.
+// remove forgets a mount.
 func (r *registry) remove(rec record) {
-	if now, err := r.get(rec.Mountpoint); err == nil && now.PID == rec.PID {
-		base := r.base(rec.Mountpoint)
-		os.Remove(base + ".json")
-		os.Remove(rec.Socket)
-	}
-}
-
-func (r *registry) get(mountpoint string) (record, error) {
-	return readRecord(r.base(mountpoint) + ".json")
+	os.Remove(r.base(rec.Mountpoint, rec.PID) + ".json")
+	os.Remove(rec.Socket)
 }
 
 func readRecord(path string) (record, error) {
@@ -113,8 +107,8 @@ func readRecord(path string) (record, error) {
 	return rec, nil
 }
 
-// list gives the mounts whose process lives, in the order of their
-// mountpoints, and forgets the others.
+// list gives the mounts whose process lives, in the order of their mountpoints, those of
+// one by their start, and forgets the others.
 func (r *registry) list() ([]record, error) {
 	paths, err := filepath.Glob(filepath.Join(r.dir, "*.json"))
 	if err != nil {
@@ -132,12 +126,14 @@ func (r *registry) list() ([]record, error) {
 		}
 		live = append(live, rec)
 	}
-	sort.Slice(live, func(i, j int) bool { return live[i].Mountpoint < live[j].Mountpoint })
+	slices.SortFunc(live, func(a, b record) int {
+		return cmp.Or(cmp.Compare(a.Mountpoint, b.Mountpoint), a.Started.Compare(b.Started))
+	})
 	return live, nil
 }
 
 // find gives the mount that a path is in, and the path below its mountpoint
-// with slashes. The path need not exist.
+// with slashes. The path need not exist. Where an earlier mount still drains it is the latest.
 func (r *registry) find(path string) (record, string, error) {
 	path, err := absolute(path)
 	if err != nil {
@@ -149,7 +145,7 @@ func (r *registry) find(path string) (record, string, error) {
 	}
 	best := -1
 	for i, rec := range all {
-		if below(path, rec.Mountpoint) && (best < 0 || len(rec.Mountpoint) > len(all[best].Mountpoint)) {
+		if below(path, rec.Mountpoint) && (best < 0 || len(rec.Mountpoint) >= len(all[best].Mountpoint)) {
 			best = i
 		}
 	}

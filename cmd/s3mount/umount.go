@@ -34,8 +34,8 @@ func (c umountCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	rec, recErr := mounts.get(mountpoint)
-	running := recErr == nil && processLives(rec.PID)
+	rec, _, recErr := mounts.find(mountpoint)
+	running := recErr == nil && rec.Mountpoint == mountpoint
 	if stale, _ := mountfs.Stale(mountpoint); stale {
 		return c.detachDead(mountpoint, std)
 	}
