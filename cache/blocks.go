@@ -289,17 +289,19 @@ func (b *Blocks) Reclaim(n int64) int64 {
 // Discard gives up n blocks of a content, from first on, in all tiers, or on their way. Refs
 // stay valid, but have Failed, so that nobody goes on with them. It waits for the disk.
 func (b *Blocks) Discard(content ContentID, first, n int64) {
-	gone := func(id blockID) bool { return id.content == content && id.index >= first && id.index < first+n }
+	run := Run{first, n}
 	b.handing.Lock()
 	b.mu.Lock()
 	for id, blk := range b.mu.live {
-		if gone(id) {
+		if id.content == content && run.has(id.index) {
 			blk.discarded = true
 			delete(b.mu.live, id)
 		}
 	}
 	b.mu.Unlock()
-	b.memory.discard(gone)
+	for _, id := range b.memory.of(content, []Run{run}) {
+		b.memory.drop(id)
+	}
 	b.handing.Unlock()
 	b.disk.Evict(disk.ID(content), first, n)
 }

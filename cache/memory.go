@@ -3,6 +3,7 @@ package cache
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -118,21 +119,26 @@ func (t *memoryTier) offer(f *frame) {
 	}
 }
 
-// discard forgets the blocks that gone names. Nobody offers any meanwhile.
-func (t *memoryTier) discard(gone func(blockID) bool) {
+// of lists the blocks of a content that are there in these runs.
+func (t *memoryTier) of(id ContentID, runs []Run) (found []blockID) {
 	if !t.enter() {
-		return
+		return nil
 	}
 	defer t.leave()
 	t.lru.Wait() // for what was offered
-	var found []blockID
 	t.lru.IterValues(func(f *frame) bool {
-		if f != nil && gone(f.id) {
+		if f != nil && f.id.content == id && slices.ContainsFunc(runs, func(r Run) bool { return r.has(f.id.index) }) {
 			found = append(found, f.id)
 		}
 		return false
 	})
-	for _, id := range found {
+	return found
+}
+
+// drop forgets a block.
+func (t *memoryTier) drop(id blockID) {
+	if t.enter() {
+		defer t.leave()
 		t.lru.Del(id.hash())
 	}
 }

@@ -121,6 +121,58 @@ func TestCacheKeepsUploads(t *testing.T) {
 	m.unmount()
 }
 
+// TestCacheKeepsWhatAnEditLeaves reads a file, changes a byte, and reads it again, at once, in the
+// next mount, and in one after a kill: only the part that was sent may have to be fetched.
+func TestCacheKeepsWhatAnEditLeaves(t *testing.T) {
+	onServers(t, func(t *testing.T, s *server) {
+		bucket, data := s.bucket(t), noise(9, 64<<20)
+		if err := s.put(bucket, "clip.mov", data); err != nil {
+			t.Fatal(err)
+		}
+		front, p := through(t, s)
+		m := mountBucket(t, front, bucket, "--cache-size=256MiB", "--settle=10ms")
+		m.readWhole("clip.mov", data)
+		eventually(t, 20*time.Second, func() error {
+			if n := m.onDisk(); n < int64(len(data)) {
+				return fmt.Errorf("%d of %d bytes on disk", n, len(data))
+			}
+			return nil
+		})
+		edit := func(off int64) {
+			data[off]++
+			f := open(t, m.path("clip.mov"), os.O_RDWR)
+			if _, err := f.WriteAt(data[off:off+1], off); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+		}
+		const part = 9 << 20 // and the blocks that it begins and ends in
+		before := m.cacheStats().FromBucket
+		edit(30<<20 + 7)
+		m.readPast("clip.mov", data)
+		if n := m.cacheStats().FromBucket - before; n > part {
+			t.Errorf("%d bytes were fetched for the edit and after it", n)
+		}
+		m.remount()
+		p.reset()
+		m.readPast("clip.mov", data)
+		if n := len(p.gets()); n != 0 {
+			t.Errorf("%d GETs after a remount", n)
+		}
+		edit(3)
+		m.kill()
+		m.start()
+		m.readPast("clip.mov", data)
+		if n := m.cacheStats().FromBucket; n > part {
+			t.Errorf("%d bytes were fetched after a kill", n)
+		}
+		m.unmount()
+	})
+}
+
 // TestCacheDamaged flips bits in every region of the files of the cache, and cuts them:
 // what is read is right.
 func TestCacheDamaged(t *testing.T) {

@@ -1,8 +1,10 @@
 package transfer
 
 import (
+	"slices"
 	"sync"
 
+	"s3mount/internal/mem"
 	"s3mount/internal/s3"
 	"s3mount/transfer/journal"
 	"s3mount/transfer/plan"
@@ -78,6 +80,16 @@ func (c *content) baseObject() *s3.Object {
 	return &o
 }
 
+// edited is the version that publishing the content at key has replaced, or deletes with what
+// is gone, where it took bytes over from that; nil: none. The caller holds File.mu.
+func (c *content) edited(key string, gone []journal.Object) *Remote {
+	base := c.baseObject()
+	if base == nil || base.Key != key && !slices.ContainsFunc(gone, func(o journal.Object) bool { return o.Key == base.Key }) {
+		return nil
+	}
+	return c.base.remote
+}
+
 // segment is a run of bytes of one place.
 type segment struct {
 	off, n int64
@@ -121,21 +133,40 @@ func (c *content) dropLocal() {
 	c.spool = nil
 }
 
-// copyOf reads a published content from its spool file, while that is there. What lies in
-// the bucket only, and holes, are left out.
-func (f *File) copyOf(c *content) spoolCopy {
+// copyOf reads a published content from its spool file, while that is there. ext is what was
+// sent of it. A block of which some bytes were taken over from base is put together; what
+// was taken over whole, and holes, are left out.
+func (f *File) copyOf(c *content, ext plan.Extents, base *Remote) spoolCopy {
 	return func(p []byte, off int64) bool {
+		n := int64(len(p))
+		data, taken := ext.Has(off, n, plan.Data), ext.Has(off, n, plan.Base)
+		if !data || ext.Has(off, n, plan.Hole) || taken && base == nil {
+			return false
+		}
 		f.mu.Lock()
 		s := c.spool
-		n := int64(len(p))
-		if s == nil || c.ext.Has(off, n, plan.Base) || c.ext.Has(off, n, plan.Hole) {
+		if s == nil {
 			f.mu.Unlock()
 			return false
 		}
 		s.Ref()
 		f.mu.Unlock()
 		defer s.Unref()
-		return s.ReadBlock(p, off) == nil
+		if !taken {
+			return s.ReadBlock(p, off) == nil
+		}
+		if !f.eng.fetcher.heldBlock(base, p[:min(base.Object().Size-off, mem.BlockSize)], off) {
+			return false
+		}
+		for _, x := range ext.Range(off, n) {
+			if x.Kind != plan.Data {
+				continue
+			}
+			if _, err := s.ReadAt(p[x.Off-off:][:x.Len], x.Off); err != nil {
+				return false
+			}
+		}
+		return true
 	}
 }
 

@@ -207,6 +207,9 @@ func (k *contentCheck) damagedSince(t time.Time) bool {
 	return !k.damaged.IsZero() && !k.damaged.Before(t)
 }
 
+// condemned tells whether wrong bytes were ever found.
+func (k *contentCheck) condemned() bool { return k.damagedSince(time.Time{}) }
+
 // reset lets the blocks of a run pass anew.
 func (k *contentCheck) reset(bad checkRun) {
 	k.mu.Lock()

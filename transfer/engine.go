@@ -133,15 +133,16 @@ func (e *Engine) apply(put []journal.Record, remove ...string) error {
 func (e *Engine) nextSeq() uint64 { return e.seq.Add(1) }
 
 // keepLocal keeps the spool file of a published content for reading, while there
-// is room: copies take at most half of the spool.
-func (e *Engine) keepLocal(f *File, c *content) {
+// is room: copies take at most half of the spool. Of ext, Base is bytes of base, which may
+// be nil.
+func (e *Engine) keepLocal(f *File, c *content, ext plan.Extents, base *Remote) {
 	if c.spool == nil {
 		return
 	}
 	e.mu.Lock()
 	e.local = append(e.local, localCopy{f, c})
 	e.mu.Unlock()
-	e.fetcher.Keep(c.remote, f.copyOf(c))
+	e.fetcher.Keep(c.remote, f.copyOf(c, ext, base))
 	for e.journal.Spool.Used() > e.journal.Spool.Limit()/2 && e.evictLocal() {
 	}
 	e.signalFreed()

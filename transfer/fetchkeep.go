@@ -128,19 +128,19 @@ func (f *Fetcher) keepOne() bool {
 }
 
 func (f *Fetcher) keepBlocks(ctx context.Context, job keepJob) {
-	if f.opts.Budget.Lease(ctx, mem.Border, mem.BlockSize) != nil {
-		return
-	}
-	defer f.opts.Budget.Release(mem.Border, mem.BlockSize)
-	buf := f.opts.Arena.Get()
-	defer f.opts.Arena.Put(buf)
-	size := job.remote.Object().Size
-	for off := int64(0); off < size && ctx.Err() == nil; off += mem.BlockSize {
-		p := buf[:min(mem.BlockSize, size-off)]
-		if job.copy(p, off) && !f.opts.Disk.Add(disk.ID(job.remote.id), off/mem.BlockSize, p) {
-			return
+	id, size := disk.ID(job.remote.id), job.remote.Object().Size
+	_ = f.withBlock(ctx, func(buf []byte) error { // the end of the mount is no error
+		for off := int64(0); off < size && ctx.Err() == nil; off += mem.BlockSize {
+			i, p := off/mem.BlockSize, buf[:min(mem.BlockSize, size-off)]
+			if _, there := f.opts.Disk.Run(id, i, 1); there {
+				continue
+			}
+			if job.copy(p, off) && !f.opts.Disk.Add(id, i, p) {
+				break
+			}
 		}
-	}
+		return nil
+	})
 }
 
 // sameBytes says that the bucket has made the object at key, with this ETag, by copying src

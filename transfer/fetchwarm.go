@@ -51,7 +51,12 @@ func (f *Fetcher) Warm(ctx context.Context, r *Remote, progress func(n int64)) e
 			f.checkBlock(r, content, i, p, false)
 			progress(int64(len(p)))
 		}}
-		g.Go(func() error { return f.pullThrough(each, r, t, &t.buf) })
+		g.Go(func() error {
+			return f.withBlock(each, func(buf []byte) error {
+				t.buf = buf
+				return f.pullNow(each, r, t)
+			})
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("%q: %w", o.Key, err)

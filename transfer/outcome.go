@@ -167,6 +167,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 		f.moved = slices.Clone(f.moved)
 		f.moved[i] = versionOf(&o, key) // a rename back replaces just that
 	}
+	base, ext := c.edited(key, gone), c.ext.Clone()
 	f.mu.Unlock()
 	if f.eng.opts.Published != nil {
 		f.eng.opts.Published(f, o, gone)
@@ -186,7 +187,10 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 		err = fmt.Errorf("it is in the bucket, but the journal cannot note it: %w", err)
 	}
 	f.saving.Unlock()
-	f.eng.keepLocal(f, c)
+	if base != nil {
+		f.eng.fetcher.Inherit(c.remote, base, &ext)
+	}
+	f.eng.keepLocal(f, c, ext, base)
 	if len(put) > 0 {
 		_, derr := f.eng.deleteNow(ctx, &put[0], c.copied, place)
 		err = errors.Join(err, derr)

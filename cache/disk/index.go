@@ -131,13 +131,7 @@ func (x *index) insert(slot uint32, h uint64, main bool, uses uint8) {
 
 // enter puts a block into the table and at the young end of a queue.
 func (x *index) enter(slot uint32, h uint64, main bool, uses uint8) {
-	x.hashes[slot] = h
-	i := x.home(h)
-	for x.table[i] != 0 {
-		i = x.after(i)
-	}
-	x.table[i] = slot + 1
-	x.blocks++
+	x.place(slot, h)
 	if main {
 		x.set(slot, slotMain, uses)
 		x.push(&x.main, slot)
@@ -145,6 +139,17 @@ func (x *index) enter(slot uint32, h uint64, main bool, uses uint8) {
 		x.set(slot, slotSmall, uses)
 		x.push(&x.small, slot)
 	}
+}
+
+// place puts a block into the table alone.
+func (x *index) place(slot uint32, h uint64) {
+	x.hashes[slot] = h
+	i := x.home(h)
+	for x.table[i] != 0 {
+		i = x.after(i)
+	}
+	x.table[i] = slot + 1
+	x.blocks++
 }
 
 // ghostOf is the fingerprint of a block, and its place. Later ones overwrite it there.
