@@ -12,10 +12,12 @@ func (r Run) has(i int64) bool { return i >= r.First && i < r.First+r.N }
 
 // Carry says that these blocks of one content, which nobody reads any more, have the bytes of
 // those of another. What disk and memory hold of them is found under the other; in
-// memory as far as there is room for a copy.
+// memory as far as there is room for a copy. On disk, what a third content shares stays.
 func (b *Blocks) Carry(from, to ContentID, runs []Run) {
-	for _, r := range runs {
-		b.disk.Move(disk.ID(from), disk.ID(to), r.First, r.N)
+	if b.disk.Own(disk.ID(from)) && b.disk.Own(disk.ID(to)) {
+		for _, r := range runs {
+			b.disk.Move(disk.ID(from), disk.ID(to), r.First, r.N)
+		}
 	}
 	b.handing.RLock()
 	defer b.handing.RUnlock()

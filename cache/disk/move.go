@@ -6,9 +6,9 @@ const moveRun = 256
 // Move says that n blocks of a content, from first on, have the bytes of those of another:
 // what is there of them is found under the other from now on, and not under the first.
 // Their bytes stay where they are. After a crash each block is found under either, or not at
-// all. What a third content shares (Alias) stays where it is.
+// all. Both have blocks of their own (Own).
 func (t *Tier) Move(from, to ID, first, n int64) {
-	if t == nil || t.shared(from) || t.real(to) != to {
+	if t == nil {
 		return
 	}
 	<-t.loaded
@@ -77,18 +77,21 @@ func (x *index) found(slot uint32, h uint64, usable bool) {
 	x.place(slot, h)
 }
 
-// shared tells whether the blocks of a content have another name too.
-func (t *Tier) shared(id ID) bool {
+// Own tells whether the blocks of a content are kept under its ID, and under no other (Alias).
+func (t *Tier) Own(id ID) bool {
+	if t == nil {
+		return false
+	}
 	a := &t.aliases
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if _, ok := a.ids[id]; ok {
-		return true
+		return false
 	}
 	for _, other := range a.ids {
 		if other == id {
-			return true
+			return false
 		}
 	}
-	return false
+	return true
 }

@@ -73,16 +73,13 @@ func TestMoveOnTheWay(t *testing.T) {
 	closeTest(t, d)
 }
 
-// TestMoveLeavesWhatIsShared: a copy of an object keeps its blocks.
-func TestMoveLeavesWhatIsShared(t *testing.T) {
+// TestOwn: an object and its copy share blocks.
+func TestOwn(t *testing.T) {
 	d := openTest(t, t.TempDir(), testLimit)
-	d.Add(ID{1}, 0, block(1, 0))
 	d.Alias(ID{2}, ID{1})
-	d.Move(ID{1}, ID{3}, 0, 1)
-	d.Move(ID{2}, ID{4}, 0, 1)
-	for id, want := range map[byte]int64{1: 1, 2: 1, 3: 0, 4: 0} {
-		if got := holds(t, d, ID{id}, 1, 1); got != want {
-			t.Errorf("content %d has %d blocks, want %d", id, got, want)
+	for id, want := range map[byte]bool{1: false, 2: false, 3: true} {
+		if got := d.Own(ID{id}); got != want {
+			t.Errorf("content %d: %v", id, got)
 		}
 	}
 	closeTest(t, d)
