@@ -113,6 +113,7 @@ func quickCheck(ctx context.Context, cfg *mountConfig, log *slog.Logger) error {
 		return err
 	}
 	cfg.bucket = bucket
+	bucket.Expect() // who mounts looks into it next
 	return nil
 }
 

@@ -160,7 +160,11 @@ func (t *Tree) headBeside(dir, p string) (file, marker *heading) {
 	n, key := t.nodes.at(p), t.key(p)
 	listed := t.believed(t.dirs[dir]) || t.walkOver(dir) != nil
 	t.mu.Unlock()
-	if listed || t.opts.ListedTimes || n != nil && n.kind == KindDir {
+	if listed {
+		return nil, nil
+	}
+	t.bucket.Expect() // it is read next
+	if t.opts.ListedTimes || n != nil && n.kind == KindDir {
 		return nil, nil
 	}
 	if it, below := t.opts.Attrs.Knows(key, key+"/"); it || below {

@@ -77,6 +77,10 @@ func (b *Bucket) Region() string { return b.aws.Region }
 // Anonymous says that requests go unsigned.
 func (b *Bucket) Anonymous() bool { return b.cfg.Anonymous || b.credsMissing != nil }
 
+// Expect says that somebody is about to read: there are connections then, as far as the
+// server lets us make them within a round trip. It returns at once.
+func (b *Bucket) Expect() { b.http.spare.expect() }
+
 // Close ends the idle connections. Requests in flight go on.
 func (b *Bucket) Close() { b.http.close() }
 

@@ -61,6 +61,7 @@ type client struct {
 	count counters
 	line  line
 	sleep sleeper
+	spare spares // of poolRead
 }
 
 func baseClient() *awshttp.BuildableClient { return awshttp.NewBuildableClient() }
@@ -77,6 +78,9 @@ func newClient(base aws.HTTPClient, c Config) *client {
 	for p := range pools {
 		t := build.GetTransport() // a copy
 		tune(t, c, p, &out.line)
+		if p == poolRead {
+			out.spare.dial, t.DialContext = t.DialContext, out.spare.DialContext
+		}
 		// Not the SDK's own http.Client around it, which cannot close idle connections.
 		out.pools[p] = &http.Client{Transport: t, CheckRedirect: sameMethod}
 	}
@@ -128,7 +132,7 @@ func tune(t *http.Transport, c Config, p pool, l *line) {
 		if err != nil {
 			return nil, err
 		}
-		return &stallConn{conn, l}, nil
+		return &stallConn{Conn: conn, line: l}, nil
 	}
 }
 
@@ -178,6 +182,7 @@ func (c *client) silent(err error) {
 
 // close ends the idle connections.
 func (c *client) close() {
+	c.spare.close()
 	for _, p := range c.pools {
 		p.CloseIdleConnections()
 	}
@@ -187,7 +192,15 @@ func (c *client) close() {
 // long as it likes, but not stand still.
 type stallConn struct {
 	net.Conn
-	line *line
+	line   *line
+	closed func() // called by each Close; may be nil
+}
+
+func (c *stallConn) Close() error {
+	if c.closed != nil {
+		c.closed()
+	}
+	return c.Conn.Close()
 }
 
 func (c *stallConn) Write(p []byte) (int, error) {
