@@ -186,14 +186,13 @@ func (f *Fetcher) load(flight *cache.Flight) error {
 
 // fetchMissing brings what lies before the next block on disk.
 func (f *Fetcher) fetchMissing(r *Remote, flight *cache.Flight, turn fetchTurn) error {
-	slot, err := f.takeSlot(flight)
+	giveBack, err := f.takeSlot(flight, turn)
 	if err != nil {
 		return err
 	}
-	defer func() { <-slot }()
-	ctx := turn.await(flight)
+	defer giveBack()
 	off, n := flight.Missing()
-	return f.pull(ctx, r, &missingRun{flight, off + n}, flight.Wanted)
+	return f.pull(turn.context(flight.Context()), r, &missingRun{flight, off + n}, flight.Wanted)
 }
 
 // missingRun is the part of a flight that comes from the bucket.
@@ -209,24 +208,36 @@ func (m *missingRun) Range() (off, n int64) {
 
 // takeSlot waits for the flight's turn. One that a reader waits for has its own queue,
 // and changes over to it.
-func (f *Fetcher) takeSlot(flight *cache.Flight) (chan struct{}, error) {
-	select {
-	case <-flight.Urgent():
-	default:
-		select {
-		case f.ahead <- struct{}{}:
-			return f.ahead, nil
-		case <-flight.Context().Done():
-			return nil, flight.Context().Err()
-		case <-flight.Urgent():
+func (f *Fetcher) takeSlot(flight *cache.Flight, turn fetchTurn) (giveBack func(), err error) {
+	turn.await(flight)
+	if f.takeAhead(flight, turn.slots) {
+		if f.takeAhead(flight, f.ahead) {
+			return func() { <-f.ahead; <-turn.slots }, nil
 		}
+		<-turn.slots
 	}
 	select {
 	case f.demand <- struct{}{}:
-		return f.demand, nil
+		return func() { <-f.demand }, nil
 	case <-flight.Context().Done():
 		return nil, flight.Context().Err()
 	}
+}
+
+// takeAhead waits for one of the slots; false: somebody waits for the flight, or it has ended.
+func (f *Fetcher) takeAhead(flight *cache.Flight, slots chan struct{}) bool {
+	select {
+	case <-flight.Urgent():
+		return false
+	default:
+	}
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-flight.Urgent():
+	case <-flight.Context().Done():
+	}
+	return false
 }
 
 // maxWindow is what one stream may have ahead now: all share what prefetch can have.

@@ -18,7 +18,7 @@ type Reader struct {
 	fetcher *Fetcher
 	remote  *Remote
 	content cache.Content
-	order   fetchOrder
+	order   *fetchOrder
 
 	reading atomic.Int32 // reads under way
 	ended   atomic.Int64 // when the last one ended, if there is none
@@ -36,7 +36,7 @@ type Reader struct {
 // NewReader starts reading r. Close gives back what is held for it.
 func (f *Fetcher) NewReader(r *Remote) *Reader {
 	o := r.Object()
-	rd := &Reader{fetcher: f, remote: r}
+	rd := &Reader{fetcher: f, remote: r, order: newFetchOrder()}
 	rd.content = cache.Content{
 		ID: r.id, Size: o.Size, Fill: func(fl *cache.Flight) { f.fill(r, fl, rd.order.next()) },
 		Full: func(i int64, p []byte, loaded bool) { f.checkBlock(r, &rd.content, i, p, loaded) },

@@ -277,3 +277,28 @@ func TestReadFetchesTheIndexWithTheHead(t *testing.T) {
 		})
 	}
 }
+
+// TestReadLeavesTheLinkToOthers: one reader has as many requests under way as fill the link, however
+// wide its window is. More would stand in line on it, in front of everybody's small requests.
+func TestReadLeavesTheLinkToOthers(t *testing.T) {
+	readSim(t, simLink{30 * time.Millisecond, 50e6, 125e6, 0}, 512<<20, func(t *testing.T, g *fetchRig) {
+		r := g.fetcher.NewReader(g.remote)
+		defer r.Close()
+		g.sequential(r, 0, g.object.Size, 128<<10)
+		most := 0
+		list := g.server.Requests()
+		for _, at := range list {
+			n := 0
+			for _, other := range list {
+				if !other.Start.After(at.Start) && other.End.After(at.Start) {
+					n++
+				}
+			}
+			most = max(most, n)
+		}
+		if most > readerSlots+1 { // and the one that somebody waits for
+			t.Errorf("%d requests were under way at once, want %d at most", most, readerSlots+1)
+		}
+		t.Logf("%d requests under way at once", most)
+	})
+}
