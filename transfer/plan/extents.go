@@ -8,6 +8,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -44,7 +45,8 @@ func (e Extent) End() int64 { return e.Off + e.Len }
 // exactly, in order, with no two neighbours of one kind. The zero value is an
 // empty file.
 type Extents struct {
-	list []Extent
+	list  []Extent
+	bytes [Sent + 1]int64 // by kind
 }
 
 // NewExtents is a file of size bytes that are all of one kind.
@@ -79,7 +81,7 @@ func (e *Extents) Size() int64 {
 func (e *Extents) List() []Extent { return append([]Extent(nil), e.list...) }
 
 // Clone is an independent copy.
-func (e *Extents) Clone() Extents { return Extents{list: e.List()} }
+func (e *Extents) Clone() Extents { return Extents{list: e.List(), bytes: e.bytes} }
 
 // Set makes [off, off+n) of the given kind. What lies between the old end and off
 // becomes a hole.
@@ -99,40 +101,49 @@ func (e *Extents) Set(off, n int64, kind Kind) {
 	if j < len(e.list) && e.list[j].Off < end {
 		j++ // the extent that holds end is replaced in part
 	}
-	var mid []Extent
-	if first := e.list[i]; first.Off < off {
-		mid = append(mid, Extent{first.Off, off - first.Off, first.Kind})
-	}
-	mid = append(mid, Extent{off, n, kind})
-	if last := e.list[j-1]; last.End() > end {
-		mid = append(mid, Extent{end, last.End() - end, last.Kind})
-	}
-	e.splice(i, j, mid)
-}
-
-// splice puts mid in the place of list[i:j] and joins equal neighbours.
-func (e *Extents) splice(i, j int, mid []Extent) {
+	var room [5]Extent // what is left of the two that are cut, their neighbours, and the new one
+	mid := room[:0]
 	if i > 0 {
-		i--
-		mid = append([]Extent{e.list[i]}, mid...)
+		mid = append(mid, e.list[i-1])
+	}
+	if first := e.list[i]; first.Off < off {
+		mid = join(mid, Extent{first.Off, off - first.Off, first.Kind})
+	}
+	mid = join(mid, Extent{off, n, kind})
+	if last := e.list[j-1]; last.End() > end {
+		mid = join(mid, Extent{end, last.End() - end, last.Kind})
 	}
 	if j < len(e.list) {
-		mid = append(mid, e.list[j])
-		j++
+		mid = join(mid, e.list[j])
 	}
-	joined := mid[:1]
-	for _, x := range mid[1:] {
-		if last := &joined[len(joined)-1]; last.Kind == x.Kind {
-			last.Len += x.Len
-		} else {
-			joined = append(joined, x)
-		}
+	e.splice(max(i-1, 0), min(j+1, len(e.list)), mid)
+}
+
+// join appends x, or makes the last extent longer that is of the same kind.
+func join(list []Extent, x Extent) []Extent {
+	if k := len(list) - 1; k >= 0 && list[k].Kind == x.Kind {
+		list[k].Len += x.Len
+		return list
 	}
-	tail := append([]Extent(nil), e.list[j:]...)
-	e.list = append(append(e.list[:i], joined...), tail...)
+	return append(list, x)
+}
+
+// splice puts mid in the place of list[i:j]. A file that is written here and there has very
+// many extents, so nothing else of the list is touched.
+func (e *Extents) splice(i, j int, mid []Extent) {
+	e.count(e.list[i:j], -1)
+	e.count(mid, 1)
+	e.list = slices.Replace(e.list, i, j, mid...)
+}
+
+func (e *Extents) count(list []Extent, sign int64) {
+	for _, x := range list {
+		e.bytes[x.Kind] += sign * x.Len
+	}
 }
 
 func (e *Extents) append(x Extent) {
+	e.bytes[x.Kind] += x.Len
 	if k := len(e.list) - 1; k >= 0 && e.list[k].Kind == x.Kind {
 		e.list[k].Len += x.Len
 		return
@@ -152,9 +163,11 @@ func (e *Extents) Truncate(size int64) {
 		return
 	}
 	i := e.find(size)
+	e.count(e.list[i:], -1)
 	if i < len(e.list) && e.list[i].Off < size {
 		e.list[i].Len = size - e.list[i].Off
 		i++
+		e.count(e.list[i-1:i], 1)
 	}
 	e.list = e.list[:i]
 }
@@ -173,6 +186,9 @@ func (e *Extents) Range(off, n int64) []Extent {
 
 // Has tells whether any byte of [off, off+n) is of the kind.
 func (e *Extents) Has(off, n int64, kind Kind) bool {
+	if all := e.bytes[kind]; all == 0 || off <= 0 && off+n >= e.Size() {
+		return all > 0
+	}
 	for i := e.find(off); i < len(e.list) && e.list[i].Off < off+n; i++ {
 		if e.list[i].Kind == kind {
 			return true
@@ -182,15 +198,7 @@ func (e *Extents) Has(off, n int64, kind Kind) bool {
 }
 
 // Bytes is how many bytes are of the kind.
-func (e *Extents) Bytes(kind Kind) int64 {
-	var n int64
-	for _, x := range e.list {
-		if x.Kind == kind {
-			n += x.Len
-		}
-	}
-	return n
-}
+func (e *Extents) Bytes(kind Kind) int64 { return e.bytes[kind] }
 
 // Next finds the first offset at or behind off that is in a hole, or that is not
 // in one. The end of the file counts as a hole. ok is false when off is not inside

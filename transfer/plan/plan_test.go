@@ -133,6 +133,15 @@ func checkAgainst(t *testing.T, e *Extents, m model) {
 		}
 		end, last = x.End(), x
 	}
+	var units [Sent + 1]int64
+	for _, k := range m {
+		units[k]++
+	}
+	for k, n := range units {
+		if got := e.Bytes(Kind(k)); got != n<<20 || e.Has(0, e.Size(), Kind(k)) != (n > 0) {
+			t.Fatalf("%d bytes are %v, want %d MiB", got, Kind(k), n)
+		}
+	}
 }
 
 func FuzzExtents(f *testing.F) {
@@ -157,6 +166,8 @@ func FuzzExtents(f *testing.F) {
 				t.Fatal(err)
 			}
 			checkAgainst(t, &again, m)
+			clone := e.Clone()
+			checkAgainst(t, &clone, m)
 		}
 	})
 }
