@@ -48,6 +48,7 @@ type sender struct {
 	fixed int // large requests at once; 0: as the window says
 
 	mu     sync.Mutex
+	began  time.Time // of the clock of window, which nobody sets
 	window plan.Window
 	lanes  [kinds]lane
 	closed time.Time // of a file, the latest
@@ -138,7 +139,10 @@ func (s *sender) run(k kind, j sendJob) {
 	defer s.mu.Unlock()
 	ended = true
 	if k == bulk && taken {
-		s.window.Done(time.Now().UnixNano(), j.size, len(l.jobs) > 0)
+		if s.began.IsZero() {
+			s.began = time.Now()
+		}
+		s.window.Done(int64(time.Since(s.began)), j.size, len(l.jobs) > 0)
 	}
 	if waits {
 		l.waiting--
