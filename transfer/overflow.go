@@ -24,6 +24,10 @@ var (
 	ErrUploadLost = errors.New("the bucket dropped the unfinished upload of a file that is larger than the spool; write it again")
 )
 
+// hastenPause is the least time between two looks at all files whose publication might begin
+// sooner: there may be very many.
+const hastenPause = time.Second
+
 // stalled is how long nothing may leave a full spool before a write fails: the
 // bucket is out of reach.
 const stalled = time.Minute
@@ -38,6 +42,7 @@ func (e *Engine) reserve(ctx context.Context, f *File, s *journal.File, n int64)
 	}
 	timer := time.NewTimer(stalled)
 	defer timer.Stop()
+	var hastened time.Time
 	for {
 		freed := e.roomFreed()
 		err := s.Reserve(n)
@@ -50,12 +55,15 @@ func (e *Engine) reserve(ctx context.Context, f *File, s *journal.File, n int64)
 		if e.evictLocal() || e.overflow(f) {
 			continue
 		}
-		if len(e.Pending()) == 0 && !e.streaming() {
+		if !e.anyPending() && !e.streaming() {
 			return err
 		}
-		for _, x := range e.dirtyFiles() {
-			if !x.failing() { // else it has its own pause
-				x.hasten("")
+		if time.Since(hastened) >= hastenPause {
+			hastened = time.Now()
+			for _, x := range e.dirtyFiles() {
+				if !x.failing() { // else it has its own pause
+					x.hasten("")
+				}
 			}
 		}
 		select {
@@ -86,12 +94,13 @@ func (e *Engine) roomFreed() <-chan struct{} {
 // overflow frees room of files that are being written: of f when it takes most of
 // the spool, or when no closed file will leave it soon.
 func (e *Engine) overflow(f *File) bool {
-	if f.spoolBytes() > e.journal.Spool.Limit()/2 || len(e.Pending()) == 0 {
+	pending := e.anyPending()
+	if !pending || f.spoolBytes() > e.journal.Spool.Limit()/2 {
 		if f.overflow() {
 			return true
 		}
 	}
-	if len(e.Pending()) > 0 {
+	if pending {
 		return false
 	}
 	for _, other := range e.dirtyFiles() {

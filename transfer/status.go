@@ -243,11 +243,26 @@ func (q *queue) due(t *ticket) time.Time {
 
 // Pending is the files whose closed content is not in the bucket yet.
 func (e *Engine) Pending() []*File {
-	return slices.DeleteFunc(e.dirtyFiles(), func(f *File) bool {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return f.key == "" || len(f.chain) == 0 || !f.chain[0].frozen && !f.closed()
-	})
+	return slices.DeleteFunc(e.dirtyFiles(), func(f *File) bool { return !f.pending() })
+}
+
+func (f *File) pending() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.key != "" && len(f.chain) > 0 && (f.chain[0].frozen || f.closed())
+}
+
+// anyPending tells whether Pending lists any. It mostly finds one among the first few.
+func (e *Engine) anyPending() bool {
+	var few []*File
+	e.mu.Lock()
+	for f := range e.dirty {
+		if few = append(few, f); len(few) == 32 {
+			break
+		}
+	}
+	e.mu.Unlock()
+	return slices.ContainsFunc(few, (*File).pending) || len(few) == 32 && len(e.Pending()) > 0
 }
 
 // closed tells whether the journal has the newest content as it is: every
