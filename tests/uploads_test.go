@@ -95,6 +95,11 @@ func TestUploads(t *testing.T) {
 	m.want(0, "no unfinished uploads", "uploads", m.dir)
 	m.want(1, `no time span`, "uploads", "--older-than=soon", m.dir)
 	m.want(1, `no bucket name`, "uploads", "Not_A_Bucket!")
+	// What does not begin as a path is a bucket, also for who works in the mount.
+	r := runCommand(t, s.environ(t), patient(time.Minute), "sh", "-c", `cd "$0" && exec "$1" uploads 'Not_A_Bucket!'`, m.dir, binary(t))
+	if r.code != 1 || !strings.Contains(r.stderr, "no bucket name") {
+		t.Errorf("uploads of a bucket, in the mount: exit %d, %q, %q", r.code, r.stdout, r.stderr)
+	}
 	m.unmount()
 }
 

@@ -15,7 +15,8 @@ import (
 func (s *session) Wait(ctx context.Context, path string) waited {
 	top := s.top(path)
 	if err := s.exists(ctx, path); err != nil {
-		return waited{Error: oneLine(err.Error()), Remedy: remedyOf(err)}
+		why := answeredBy(0, err)
+		return waited{Error: why.Error, Remedy: why.Remedy}
 	}
 	for {
 		err := s.engine.Wait(ctx, top)

@@ -26,6 +26,9 @@ is lost, and the line on stderr says how it goes on; 1 anything else.`
 }
 
 func (c umountCmd) Run(ctx context.Context, std streams) error {
+	if err := checkTimeout(c.Timeout); err != nil {
+		return err
+	}
 	mountpoint, err := absolute(c.Mountpoint)
 	if err != nil {
 		return err

@@ -82,13 +82,30 @@ func (c uploadsCmd) Run(ctx context.Context, std streams) error {
 	return nil
 }
 
+// mount is the one that the target names, nil when that is a bucket. What does not begin as a
+// path is a mount where it is the mountpoint itself: who works in a mount may name any bucket.
+func (c uploadsCmd) mount() (*client, error) {
+	path := strings.ContainsAny(c.Target[:min(1, len(c.Target))], "/.")
+	mounts, err := runningMounts(c.Target)
+	if err != nil {
+		if !path {
+			err = nil
+		}
+		return nil, err
+	}
+	if full, err := absolute(c.Target); !path && (err != nil || full != mounts[0].Mountpoint) {
+		return nil, nil
+	}
+	return newClient(mounts[0]), nil
+}
+
 // find asks the mount when the target is one, else the bucket.
 func (c uploadsCmd) find(ctx context.Context, o sweep) ([]uploadStatus, error) {
-	if mounts, err := runningMounts(c.Target); err == nil || strings.ContainsAny(c.Target[:min(1, len(c.Target))], "/.") {
+	if mount, err := c.mount(); err != nil || mount != nil {
 		if err != nil {
 			return nil, err
 		}
-		return newClient(mounts[0]).uploads(ctx, o)
+		return mount.uploads(ctx, o)
 	}
 	var t target
 	if err := t.UnmarshalText([]byte(c.Target)); err != nil {

@@ -28,8 +28,8 @@ Example:
 }
 
 func (c waitCmd) Run(ctx context.Context, std streams) error {
-	if c.Timeout < 0 {
-		return &problem{cause: fmt.Sprintf("--timeout %v is negative", c.Timeout), remedy: "give a time like 30s or 10m"}
+	if err := checkTimeout(c.Timeout); err != nil {
+		return err
 	}
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -53,6 +53,14 @@ func (c waitCmd) Run(ctx context.Context, std streams) error {
 		}
 	}
 	return open
+}
+
+// checkTimeout refuses a --timeout that is no time.
+func checkTimeout(limit time.Duration) error {
+	if limit < 0 {
+		return &problem{cause: fmt.Sprintf("--timeout %v is negative", limit), remedy: "give a time like 30s or 10m"}
+	}
+	return nil
 }
 
 // place is a path in a mount.
