@@ -87,6 +87,7 @@ type Engine struct {
 	writing   map[*File]bool               // files that were written through a descriptor that is still open
 	leaving   map[string]*journal.Record   // what deleteLater deletes and aborts, by record
 	late      map[journal.Object]time.Time // what requests without an answer made, or until then may still make
+	lateUntil time.Time                    // when that is forgotten
 	unheard   []unanswered                 // requests that had no answer, oldest first
 	local     []localCopy                  // published contents whose bytes are still here, oldest first
 	freed     chan struct{}                // closed and replaced when spool room may be free

@@ -29,6 +29,9 @@ import (
 // carries out requests of an earlier one.
 const lateLimit = 15 * time.Second
 
+// lateMemory is for how long after such a request what it has made is known as ours.
+const lateMemory = 10 * time.Minute
+
 // unanswered is a request that is noted as under way, and gets no answer any more.
 type unanswered struct {
 	id    string
@@ -115,8 +118,9 @@ func (e *Engine) expectLate(r *journal.Record) {
 // when the file has another version, or when the next process runs.
 func (e *Engine) unheardOf(key, publication string) {
 	o := journal.Object{Key: key, Publication: publication}
+	now := time.Now()
 	e.mu.Lock()
-	e.late[o] = time.Now().Add(lateLimit)
+	e.late[o], e.lateUntil = now.Add(lateLimit), now.Add(lateMemory)
 	e.mu.Unlock()
 	e.note(o)(context.Canceled)
 }
@@ -131,11 +135,15 @@ func (e *Engine) cameFrom(key, publication string) {
 	}
 }
 
-// forgetLate is called when a publication had its answer: nothing more comes of it.
-func (e *Engine) forgetLate(key, publication string) {
+// forgetLate ends the memory of requests without an answer when the last of them is long past.
+// It stays until then also of what has come: a request may have been repeated, and what the
+// other one makes when the object has gone is ours, too.
+func (e *Engine) forgetLate() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.late, journal.Object{Key: key, Publication: publication})
+	if len(e.late) > 0 && time.Now().After(e.lateUntil) {
+		clear(e.late)
+	}
 }
 
 // mayCome is those of the objects that requests without an answer may still make, and until when.

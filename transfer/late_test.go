@@ -266,3 +266,43 @@ func TestLateUploadIsListed(t *testing.T) {
 		g.idle()
 	})
 }
+
+// A request was carried out, and its repetition is late: what that makes again is known as ours
+// also when the first one was found, and makes no conflict copy.
+func TestLateRepetitionOfWhatWasFound(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		later, sent := s3test.NewLater(), 0
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if s3test.Op(r) == "PutObject" {
+				switch sent++; sent {
+				case 1:
+					return &s3test.Fault{LoseAnswer: true}
+				case 2:
+					return &s3test.Fault{Late: later}
+				}
+			}
+			if sent > 0 {
+				return &s3test.Fault{Drop: true}
+			}
+			return nil
+		})
+		g.put("k", []byte("first"))
+		after(3 * time.Second)
+		if sent < 2 {
+			t.Fatal("the request was not repeated")
+		}
+		g.kill(func(string) {})
+		g.server.Fault(nil)
+		g.start()
+		after(time.Second)
+		g.has("k", []byte("first"))
+		g.remove(g.found.Files[0])
+		later.CarryOut()
+		g.has("k", []byte("first")) // else this tells nothing
+		g.put("k", []byte("second"))
+		g.wait()
+		g.has("k", []byte("second"))
+		g.keys("k")
+		g.idle()
+	})
+}

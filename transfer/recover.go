@@ -42,7 +42,7 @@ func (e *Engine) Recover() (Recovered, error) {
 	if err != nil {
 		return out, err
 	}
-	e.sureAt = time.Now().Add(lateLimit)
+	e.sureAt, e.lateUntil = time.Now().Add(lateLimit), time.Now().Add(lateMemory)
 	for i := range records {
 		r := &records[i]
 		e.expectLate(r)
