@@ -75,20 +75,21 @@ func (f *File) apply(put []journal.Record, remove ...string) error {
 	if len(put)+len(remove)+len(notes) == 0 {
 		return nil
 	}
-	if err := f.eng.apply(append(put, notes...), remove...); err != nil {
+	put = append(put, notes...)
+	if err := f.eng.apply(put, remove...); err != nil {
 		f.mu.Lock()
 		f.notes = append(f.notes, notes...)
 		f.mu.Unlock()
 		return err
 	}
-	f.eng.abortAll(notes)
+	f.eng.abortAll(put)
 	return nil
 }
 
-// abortAll begins to abort the uploads that the records stand for.
+// abortAll begins to abort the uploads that records without content stand for.
 func (e *Engine) abortAll(notes []journal.Record) {
 	for i := range notes {
-		if notes[i].Upload != nil {
+		if notes[i].NoContent && notes[i].Upload != nil {
 			e.deleteLater(&notes[i], nil)
 		}
 	}

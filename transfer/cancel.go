@@ -79,10 +79,8 @@ func (f *File) giveUp() (kept []ObjectRef, err error) {
 	}
 	kept = f.leave(notes)
 	e.abortAll(notes)
-	for _, id := range remove {
-		err = errors.Join(err, e.journal.NoteClosed(id))
-	}
-	return kept, err
+	e.noteClosed(remove...)
+	return kept, nil
 }
 
 // empty gives back the disk room of what is still being written: its descriptors may

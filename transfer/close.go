@@ -90,10 +90,12 @@ func (f *File) commit() error {
 	}
 }
 
-// save makes the content durable: its bytes, then its record. Records named in
-// remove, and those of versions that were folded into it, go in the same transaction;
-// those that build on them build on c then.
-func (f *File) save(c *content, remove ...string) error {
+// save makes the content durable: its bytes, then its record. Those of versions that were
+// folded into it go in the same transaction; those that build on them build on c then.
+func (f *File) save(c *content) error { return f.saveAlso(c, nil, nil) }
+
+// saveAlso is save, with more records that are written and removed in the transaction.
+func (f *File) saveAlso(c *content, more []journal.Record, remove []string) error {
 	f.lockQuiet(c)
 	defer f.saving.Unlock()
 	folded := len(c.folded)
@@ -115,7 +117,6 @@ func (f *File) save(c *content, remove ...string) error {
 	first := c.rec == nil && len(remove) == 0
 	heirs := f.heirs(c, remove)
 	f.mu.Unlock()
-	var more []journal.Record
 	for _, r := range heirs {
 		more = append(more, *r)
 	}
@@ -128,7 +129,8 @@ func (f *File) save(c *content, remove ...string) error {
 		x.rec = r
 	}
 	f.mu.Unlock()
-	return f.eng.journal.NoteClosed(c.id)
+	f.eng.noteClosed(c.id)
+	return nil
 }
 
 // lockQuiet locks f.saving and f.mu when no write is on its way into the content.

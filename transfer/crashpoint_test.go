@@ -409,7 +409,8 @@ var crashScenarios = map[string]func(g *crashRig){
 			if err := f.Rename("l", o, moved, victim); err != nil {
 				return err
 			}
-			return victim.Drop()
+			victim.Drop()
+			return nil
 		}, func(w bucketState) { w.move("k", "l") })
 		g.settle()
 	},
@@ -424,7 +425,8 @@ var crashScenarios = map[string]func(g *crashRig){
 			if err := h.Rename("l", o, moved, f); err != nil {
 				return err
 			}
-			return f.Drop()
+			f.Drop()
+			return nil
 		}, func(w bucketState) { w.move("m", "l") })
 		g.remove(h, "l")
 		g.settle()
@@ -491,7 +493,8 @@ var crashScenarios = map[string]func(g *crashRig){
 			if err := f.Rename("l", o, moved, victim); err != nil {
 				return err
 			}
-			return victim.Drop()
+			victim.Drop()
+			return nil
 		}, func(w bucketState) { w.move("k", "l") })
 		g.step(func() error { victim.CloseHandle(true); return nil }, nil)
 		g.settle()
@@ -530,7 +533,8 @@ var crashScenarios = map[string]func(g *crashRig){
 			if _, err := g.engine.MoveObject(g.stopped, f, "l", victim, nil); err != nil {
 				return err
 			}
-			return victim.Drop()
+			victim.Drop()
+			return nil
 		}, func(w bucketState) { w.move("k", "l") })
 		g.settle()
 	},

@@ -85,6 +85,8 @@ type Engine struct {
 	creating  map[string]int               // keys at which uploads are being made that no content knows
 	lost      map[string]lostUpload        // keys of uploads whose ID is not known
 	writing   map[*File]bool               // files that were written through a descriptor that is still open
+	refused   []string                     // records that the journal could not remove
+	removing  bool                         // that is tried again
 	leaving   map[string]*journal.Record   // what deleteLater deletes and aborts, by record
 	late      map[journal.Object]time.Time // what requests without an answer made, or until then may still make
 	lateUntil time.Time                    // when that is forgotten
@@ -118,17 +120,6 @@ func New(o Options) *Engine {
 // called before Start.
 func (e *Engine) Observe(published func(f *File, o s3.Object, gone []journal.Object), settled func(*File), deleted func([]journal.Object)) {
 	e.opts.Published, e.opts.Settled, e.opts.Deleted = published, settled, deleted
-}
-
-// apply writes and removes records of the journal in one transaction.
-func (e *Engine) apply(put []journal.Record, remove ...string) error {
-	e.mu.Lock()
-	around := e.around
-	e.mu.Unlock()
-	if around != nil {
-		return around(func() error { return e.journal.Apply(put, remove...) })
-	}
-	return e.journal.Apply(put, remove...)
 }
 
 func (e *Engine) nextSeq() uint64 { return e.seq.Add(1) }

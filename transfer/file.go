@@ -55,6 +55,7 @@ type File struct {
 	forgotten          bool               // nobody can open it any more
 	cancelled          bool               // its publication was given up
 	publishing         *content           // on its way into the bucket
+	sentTo             string             // the key to which it is on its way; empty: not known yet
 	paused             bool               // no new publication may begin
 	parked             bool               // one was to begin while paused
 	completing         bool               // the request that makes it visible is on its way

@@ -36,7 +36,7 @@ func TestHold(t *testing.T) {
 				began := time.Now()
 				var ran time.Duration
 				var x *ticket
-				x = e.queue.add(settle, func() { ran = time.Since(began); e.queue.done(x) }, "k")
+				x = e.queue.add(settle, func(*ticket) { ran = time.Since(began); e.queue.done(x) }, "k")
 				e.queue.mayHold(x, !c.impatient)
 				if c.hasten > 0 {
 					time.AfterFunc(c.hasten, func() { e.queue.hasten(x) })
@@ -59,7 +59,7 @@ func TestHeldFails(t *testing.T) {
 		began := time.Now()
 		var ran []time.Duration
 		var x *ticket
-		x = e.queue.add(time.Second, func() {
+		x = e.queue.add(time.Second, func(*ticket) {
 			if ran = append(ran, time.Since(began)); len(ran) == 1 {
 				e.queue.failed(x, time.Minute, errTimeout)
 				return

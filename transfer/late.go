@@ -83,10 +83,7 @@ func (e *Engine) holdLate() {
 			continue
 		}
 		answered := e.underWay(o.Key) // also for the process after this one
-		var t *ticket
-		ready := make(chan struct{})
-		t = e.queue.add(time.Until(e.sureAt), func() {
-			<-ready
+		e.queue.add(time.Until(e.sureAt), func(t *ticket) {
 			if rest := time.Until(e.sureAt); rest > 0 { // somebody is in a hurry
 				e.queue.retry(t, rest)
 				return
@@ -94,7 +91,6 @@ func (e *Engine) holdLate() {
 			answered(nil)
 			e.queue.done(t)
 		}, o.Key)
-		close(ready)
 	}
 }
 
@@ -163,14 +159,18 @@ func (e *Engine) mayCome(list []journal.Object) (some []journal.Object, until ti
 
 // finish ends a deletion that was carried out. Objects that may still come are looked for
 // again when it is too late for them; the journal keeps those.
-func (e *Engine) finish(rec *journal.Record) error {
+func (e *Engine) finish(rec *journal.Record) {
 	rest, until := e.mayCome(rec.Delete)
 	if len(rest) == 0 {
-		return e.apply(nil, rec.ID)
+		if err := e.apply(nil, rec.ID); err != nil {
+			e.log.Warn("deleted, but the journal cannot note it yet", "err", err)
+			e.removeLater(rec.ID)
+		}
+		return
 	}
 	again := journal.Record{ID: rec.ID, Seq: rec.Seq, NoContent: true, Delete: rest}
 	if err := e.apply([]journal.Record{again}); err != nil {
-		return err
+		e.log.Warn("deleted, but the journal cannot note it yet", "err", err)
 	}
 	e.mu.Lock()
 	e.leaving[again.ID] = &again
@@ -182,7 +182,6 @@ func (e *Engine) finish(rec *journal.Record) error {
 		case <-e.ctx.Done():
 		}
 	})
-	return nil
 }
 
 // deleteNoted is DeleteObject, which has no precondition.

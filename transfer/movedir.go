@@ -168,11 +168,8 @@ func (e *Engine) moveLater(rec *journal.Record) {
 	e.mu.Lock()
 	e.moves = append(e.moves, done)
 	e.mu.Unlock()
-	var t *ticket
-	ready := make(chan struct{})
 	tries := 0
-	t = e.queue.add(0, func() {
-		<-ready
+	e.queue.add(0, func(t *ticket) {
 		if err := e.moveRest(rec); err != nil {
 			tries++
 			e.log.Warn("rename of a directory not completed yet", "from", rec.Rename.From, "to", rec.Rename.To, "err", err)
@@ -185,7 +182,6 @@ func (e *Engine) moveLater(rec *journal.Record) {
 		close(done)
 		e.queue.done(t)
 	}, slices.Collect(maps.Keys(keys))...)
-	close(ready)
 }
 
 // moveRest copies what is not at its new key yet, then deletes what is there.

@@ -20,9 +20,7 @@ func (f *File) enqueue(delay time.Duration) {
 	}
 	f.eng.guard.begin(f.eng)
 	if f.ticket == nil {
-		f.ticket = f.eng.queue.add(max(delay, time.Millisecond), f.publish, f.keys()...)
-		f.eng.queue.copiesFrom(f.ticket, f.source())
-		f.eng.queue.mayHold(f.ticket, f.head().ext.Size() < bulkFrom)
+		f.placed(f.eng.queue.add(max(delay, time.Millisecond), f.publish, f.keys()...))
 	} else if f.lingers {
 		f.eng.queue.delay(f.ticket, max(delay, time.Millisecond))
 	}
@@ -32,20 +30,28 @@ func (f *File) enqueue(delay time.Duration) {
 	}
 }
 
+// placed takes a ticket. The caller holds f.mu.
+func (f *File) placed(t *ticket) {
+	f.ticket = t
+	f.eng.queue.copiesFrom(t, f.source())
+	f.eng.queue.mayHold(t, f.head().ext.Size() < bulkFrom)
+}
+
 // publish brings the newest frozen content into the bucket. It runs when the
 // file's ticket is first in all its queues.
-func (f *File) publish() {
-	err := f.publishOnce()
+func (f *File) publish(t *ticket) {
+	err := f.publishOnce(t)
 	f.mu.Lock()
-	f.publishing, f.completing, f.cancel = nil, false, nil
-	t := f.ticket
+	if f.ticket != t { // ended before it began
+		f.mu.Unlock()
+		return
+	}
+	f.publishing, f.sentTo, f.completing, f.cancel = nil, "", false, nil
 	f.cond.Broadcast()
 	switch {
-	case t == nil || f.paused || f.key == "": // stopped; who did it goes on with the ticket
+	case f.paused || f.key == "": // who stopped it goes on with the ticket
 		f.parked = true
-		if t != nil {
-			f.eng.queue.rest(t)
-		}
+		f.eng.queue.rest(t)
 		f.mu.Unlock()
 	case err != nil:
 		f.lastErr = err
@@ -89,6 +95,9 @@ func (f *File) keys() []string {
 	for _, o := range f.moved {
 		keys = append(keys, o.Key)
 	}
+	if len(f.chain) == 0 { // published while somebody held it up
+		return keys
+	}
 	if s := f.chain[0].stream; s != nil {
 		keys = append(keys, s.key)
 	}
@@ -98,25 +107,28 @@ func (f *File) keys() []string {
 // source is the key that publishing the oldest version copies from, also its own one;
 // empty: none. The caller holds f.mu.
 func (f *File) source() string {
+	if len(f.chain) == 0 {
+		return ""
+	}
 	if o := f.chain[0].baseObject(); o != nil {
 		return o.Key
 	}
 	return ""
 }
 
-func (f *File) publishOnce() error {
+func (f *File) publishOnce(t *ticket) error {
 	ctx, cancel := context.WithCancel(f.eng.ctx)
 	defer cancel()
 	if err := f.dropStale(); err != nil {
 		return err
 	}
 	f.mu.Lock()
-	if f.lingers { // somebody waits for what is there of the copy
+	if f.lingers && f.ticket == t { // somebody waits for what is there of the copy
 		f.freeze()
 		f.lingers = false
 	}
 	frozen := f.sendable()
-	if len(frozen) == 0 || f.paused || f.key == "" {
+	if len(frozen) == 0 || f.ticket != t || f.paused || f.key == "" {
 		f.mu.Unlock()
 		return nil
 	}
@@ -166,6 +178,7 @@ func (f *File) publishOnce() error {
 	for try := 1; ; try++ {
 		f.mu.Lock()
 		key, expect := f.key, f.object
+		f.sentTo = key
 		f.mu.Unlock()
 		o, err := f.send(ctx, c, key, expect)
 		if err == nil {

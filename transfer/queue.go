@@ -42,7 +42,7 @@ type ticket struct {
 	patient bool          // it may be held
 	held    bool          // it is in queue.held
 	gone    chan struct{} // closed by done
-	run     func()        // called in its own goroutine; ends with done or retry
+	run     func(*ticket) // called in its own goroutine; ends with done or retry
 }
 
 func newQueue() *queue {
@@ -50,20 +50,20 @@ func newQueue() *queue {
 }
 
 // add puts a ticket at the end of the queues of its keys.
-func (q *queue) add(delay time.Duration, run func(), keys ...string) *ticket {
+func (q *queue) add(delay time.Duration, run func(*ticket), keys ...string) *ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.addLocked(delay, run, keys)
 }
 
-func (q *queue) addLocked(delay time.Duration, run func(), keys []string) *ticket {
+func (q *queue) addLocked(delay time.Duration, run func(*ticket), keys []string) *ticket {
 	q.next++
 	return q.put(q.next, delay, run, keys)
 }
 
 // follow puts a ticket right behind one that runs, ahead of all later ones. nil: at
 // the end.
-func (q *queue) follow(t *ticket, run func(), keys ...string) *ticket {
+func (q *queue) follow(t *ticket, run func(*ticket), keys ...string) *ticket {
 	if t == nil {
 		return q.add(0, run, keys...)
 	}
@@ -73,7 +73,7 @@ func (q *queue) follow(t *ticket, run func(), keys ...string) *ticket {
 }
 
 // put makes a ticket. The caller holds q.mu.
-func (q *queue) put(seq uint64, delay time.Duration, run func(), keys []string) *ticket {
+func (q *queue) put(seq uint64, delay time.Duration, run func(*ticket), keys []string) *ticket {
 	t := &ticket{seq: seq, run: run, gone: make(chan struct{})}
 	q.join(t, keys)
 	q.schedule(t, delay)
@@ -146,7 +146,7 @@ func (q *queue) start(t *ticket) {
 	}
 	t.running, t.err = true, nil
 	run := t.run
-	q.wg.Go(run)
+	q.wg.Go(func() { run(t) })
 }
 
 // admit gives the ticket a slot, or puts it in line for one. The caller holds q.mu.
@@ -216,6 +216,11 @@ func (q *queue) hastenLocked(t *ticket) {
 func (q *queue) done(t *ticket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.end(t)
+}
+
+// end is done. The caller holds q.mu.
+func (q *queue) end(t *ticket) {
 	t.run = nil
 	close(t.gone)
 	q.vacate(t)
@@ -301,35 +306,41 @@ func (q *queue) settleAll(ctx context.Context, of func(key string) bool, except 
 }
 
 // exclusive waits until every earlier operation on the keys has ended, and keeps
-// later ones waiting until the returned function is called. It fails when one of the
-// earlier ones fails.
-func (q *queue) exclusive(ctx context.Context, keys ...string) (release func(), err error) {
+// later ones waiting until done is called with the ticket that it returns, which has to be
+// done in any case. It fails when one of the earlier ones fails. It takes the place of the
+// ticket instead, which ends; nil: the last one.
+func (q *queue) exclusive(ctx context.Context, instead *ticket, keys ...string) (*ticket, error) {
 	turn := make(chan struct{})
-	t := q.claim(func() { close(turn) }, keys)
-	for err == nil {
-		failure, ahead := q.blocked(t)
-		if err = ahead; err != nil {
-			break
+	t := q.claim(instead, func(*ticket) { close(turn) }, keys)
+	for {
+		failure, err := q.blocked(t)
+		if err != nil {
+			return t, err
 		}
 		select {
 		case <-turn:
-			return func() { q.done(t) }, nil
+			return t, nil
 		case <-failure:
 		case <-ctx.Done():
-			err = context.Cause(ctx)
+			return t, context.Cause(ctx)
 		}
 	}
-	q.done(t)
-	return nil, err
 }
 
 // claim is add for what somebody waits for, with all that is ahead of it.
-func (q *queue) claim(run func(), keys []string) *ticket {
+func (q *queue) claim(instead *ticket, run func(*ticket), keys []string) *ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.next++
-	t := &ticket{seq: q.next, run: run, gone: make(chan struct{}), free: true}
-	q.join(t, keys)
+	t := &ticket{run: run, gone: make(chan struct{}), free: true}
+	if instead == nil {
+		q.next++
+		t.seq = q.next
+		q.join(t, keys)
+	} else {
+		t.seq = instead.seq
+		q.join(t, keys)
+		q.end(instead)
+	}
 	q.hastenLocked(t)
 	return t
 }

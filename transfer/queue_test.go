@@ -33,7 +33,7 @@ func TestQueueOrder(t *testing.T) {
 				tries, work := r.IntN(3), time.Duration(r.IntN(50))*time.Millisecond
 				var tk *ticket
 				ready := make(chan struct{})
-				tk = q.add(time.Duration(r.IntN(2000))*time.Millisecond, func() {
+				tk = q.add(time.Duration(r.IntN(2000))*time.Millisecond, func(*ticket) {
 					<-ready
 					mu.Lock()
 					for _, k := range keys {
@@ -91,7 +91,7 @@ func TestQueueTouchNeverDeadlocks(t *testing.T) {
 				tries, work := r.IntN(4), time.Duration(1+r.IntN(300))*time.Millisecond
 				var tk *ticket
 				ready := make(chan struct{})
-				tk = q.add(time.Duration(r.IntN(500))*time.Millisecond, func() {
+				tk = q.add(time.Duration(r.IntN(500))*time.Millisecond, func(*ticket) {
 					<-ready
 					time.Sleep(work)
 					mu.Lock()
@@ -135,7 +135,7 @@ func TestQueueExclusive(t *testing.T) {
 		add := func(delay time.Duration, name, key string) {
 			var tk *ticket
 			ready := make(chan struct{})
-			tk = q.add(delay, func() {
+			tk = q.add(delay, func(*ticket) {
 				<-ready
 				time.Sleep(time.Second)
 				order = append(order, name)
@@ -145,7 +145,7 @@ func TestQueueExclusive(t *testing.T) {
 		}
 		add(time.Hour, "first", "a")
 		begin := time.Now()
-		release, err := q.exclusive(context.Background(), "a", "b")
+		turn, err := q.exclusive(context.Background(), nil, "a", "b")
 		if err != nil || time.Since(begin) != time.Second {
 			t.Fatalf("%v after %v: an exclusive operation hastens those ahead of it", err, time.Since(begin))
 		}
@@ -154,10 +154,12 @@ func TestQueueExclusive(t *testing.T) {
 		order = append(order, "exclusive")
 		ctx, stop := context.WithTimeout(context.Background(), time.Second)
 		defer stop()
-		if _, err := q.exclusive(ctx, "a"); err == nil {
+		second, err := q.exclusive(ctx, nil, "a")
+		if err == nil {
 			t.Error("two exclusive operations on one key")
 		}
-		release()
+		q.done(second)
+		q.done(turn)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if fmt.Sprint(order) != "[first exclusive later]" || len(q.byKey) != 0 {
@@ -195,12 +197,12 @@ func TestQueueSwapOfNames(t *testing.T) {
 func TestQueueTouchOfWhatIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
-		old := q.add(0, func() {}, "a")
+		old := q.add(0, func(*ticket) {}, "a")
 		synctest.Wait()
 		q.done(old)
 		q.touch(old, "b")
 		ran := make(chan struct{})
-		next := q.add(time.Millisecond, func() { close(ran) }, "b")
+		next := q.add(time.Millisecond, func(*ticket) { close(ran) }, "b")
 		select {
 		case <-ran:
 		case <-time.After(time.Second):
@@ -223,7 +225,7 @@ func TestQueueRunsSomeAtOnce(t *testing.T) {
 		for i := range all {
 			var tk *ticket
 			ready, tries := make(chan struct{}), 0
-			tk = q.add(time.Millisecond, func() {
+			tk = q.add(time.Millisecond, func(*ticket) {
 				<-ready
 				mu.Lock()
 				busy++
@@ -252,11 +254,11 @@ func TestQueueRunsSomeAtOnce(t *testing.T) {
 			close(ready)
 		}
 		time.Sleep(time.Hour)
-		release, err := q.exclusive(context.Background(), "claimed")
+		turn, err := q.exclusive(context.Background(), nil, "claimed")
 		if err != nil {
 			t.Fatal(err)
 		}
-		release()
+		q.done(turn)
 		close(held)
 		time.Sleep(time.Hour)
 		q.shut()

@@ -3,108 +3,9 @@ package transfer
 import (
 	"context"
 	"errors"
-	"slices"
-	"time"
 
-	"s3mount/internal/s3"
 	"s3mount/transfer/journal"
 )
-
-// DeleteObject deletes an object unless another client has changed it.
-func (e *Engine) DeleteObject(ctx context.Context, o s3.Object) error {
-	return e.deleteUnchanged(ctx, journal.Object{Key: o.Key, ETag: o.ETag})
-}
-
-// noPublication stands for the publication ID of objects that have none.
-const noPublication = "-"
-
-// publicationOf is the publication ID of an object that was just asked for; empty: not
-// known. An ETag alone does not tell an object from a later one with the same bytes.
-func publicationOf(o *s3.Object) string {
-	if !o.HasProps {
-		return ""
-	}
-	if id := o.Props.Meta[metaPublication]; id != "" {
-		return id
-	}
-	return noPublication
-}
-
-// versionOf names the version that the bucket has under the file's key. What we believe
-// that it carries may be out of date, so it does not count.
-func versionOf(o *s3.Object, key string) journal.Object {
-	return journal.Object{Key: key, ETag: o.ETag}
-}
-
-// Detach stops publishing a file whose name another file gets. It returns what the
-// bucket has under the name, and what else is to be deleted. Drop or Attach must
-// follow.
-func (f *File) Detach() (object *s3.Object, moved []journal.Object) {
-	f.stopPublishing()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.object, append([]journal.Object(nil), f.moved...)
-}
-
-// Attach takes Detach back.
-func (f *File) Attach() {
-	f.mu.Lock()
-	again := f.parked
-	f.paused, f.parked = false, false
-	t := f.ticket
-	f.mu.Unlock()
-	if t == nil {
-		f.enqueue(f.eng.opts.Settle)
-	} else if again {
-		f.eng.queue.retry(t, 0)
-	}
-}
-
-// stopPublishing ends the publication on its way, and lets none begin. One that is
-// about to become visible is waited for.
-func (f *File) stopPublishing() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.paused = true
-	for f.publishing != nil {
-		if !f.completing && f.cancel != nil {
-			f.cancel()
-		}
-		f.cond.Wait()
-	}
-}
-
-// Drop takes the file out of its name and forgets its unpublished content.
-// Descriptors go on reading it.
-func (f *File) Drop() error {
-	f.stopPublishing()
-	f.saving.Lock()
-	f.mu.Lock()
-	ids := f.recordIDs()
-	for _, c := range f.chain {
-		c.rec, c.sealed = nil, 0 // later writes change no record
-		f.abandon(c)
-	}
-	t := f.ticket
-	f.key, f.ticket, f.object, f.moved, f.stale = "", nil, nil, nil, nil
-	f.meta.CtimeNS = now() // it has one name less
-	f.cond.Broadcast()
-	f.mu.Unlock()
-	var err error
-	if len(ids) > 0 {
-		err = f.apply(nil, ids...)
-	}
-	f.saving.Unlock()
-	for _, id := range ids {
-		err = errors.Join(err, f.eng.journal.NoteClosed(id))
-	}
-	f.eng.dirtyRemove(f)
-	if t != nil {
-		f.eng.queue.done(t)
-	}
-	f.release()
-	return err
-}
 
 // Remove unlinks a file. What was never published goes without a request. The
 // objects of a file that is still open are deleted with the last close: these are
@@ -127,36 +28,26 @@ func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err er
 		victims = append(victims, c.was...)
 	}
 	open, key := f.handles > 0, f.key
-	t := f.ticket
-	f.ticket = nil
 	f.mu.Unlock()
-	if t != nil {
-		e.queue.done(t)
-	}
 	rec := &journal.Record{ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Delete: victims}
 	switch {
 	case len(victims) == 0: // nothing to delete
+		err = f.drop(nil)
 	case open:
 		later = victims
 		if err = e.identify(ctx, victims); err == nil {
-			err = e.apply([]journal.Record{*rec})
-		}
-		if err == nil {
-			f.mu.Lock()
-			f.doomed = rec
-			f.mu.Unlock()
+			err = f.drop(rec)
 		}
 	default:
-		err = e.removeNow(ctx, f, rec, key)
+		if err = e.removeNow(ctx, f, rec, key); err == nil {
+			f.Drop()
+		}
 	}
 	if err != nil {
-		f.mu.Lock()
-		f.paused, f.parked = false, false
-		f.mu.Unlock()
-		f.enqueue(e.opts.Settle)
+		f.Attach()
 		return nil, err
 	}
-	return later, f.Drop()
+	return later, nil
 }
 
 // removeNow deletes what the bucket has of the file. Where contents wait that may
@@ -165,13 +56,13 @@ func (e *Engine) Remove(ctx context.Context, f *File) (later []ObjectRef, err er
 func (e *Engine) removeNow(ctx context.Context, f *File, rec *journal.Record, key string) error {
 	waiting := f.records()
 	if len(waiting) == 0 {
-		if err := e.removeObjects(ctx, rec, key); err != nil {
+		if err := e.removeObjects(ctx, f, rec, key); err != nil {
 			return err
 		}
-		if rest, _ := e.mayCome(rec.Delete); len(rest) == 0 {
-			return nil
+		if rest, _ := e.mayCome(rec.Delete); len(rest) > 0 {
+			e.finish(rec)
 		}
-		return e.finish(rec)
+		return nil
 	}
 	rec.Seq = waiting[0].Seq // its place: what was made under a former name comes behind
 	put, remove := []journal.Record{*rec}, []string(nil)
@@ -185,10 +76,25 @@ func (e *Engine) removeNow(ctx context.Context, f *File, rec *journal.Record, ke
 	if err := e.apply(put, remove...); err != nil {
 		return err
 	}
-	if err := e.removeObjects(ctx, rec, key); err != nil {
-		return errors.Join(err, e.apply(f.records(), rec.ID)) // all is as it was
+	if err := e.removeObjects(ctx, f, rec, key); err != nil {
+		if back := e.apply(f.records(), rec.ID); back != nil { // else all is as it was
+			e.removeLater(rec.ID)
+			f.unsaved()
+			err = errors.Join(err, back)
+		}
+		return err
 	}
-	return e.finish(rec)
+	e.finish(rec)
+	return nil
+}
+
+// unsaved notes that the journal lacks what it had of the file's contents.
+func (f *File) unsaved() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.chain {
+		c.changes++
+	}
 }
 
 // records is what the journal has of the file's contents.
@@ -204,31 +110,28 @@ func (f *File) records() []journal.Record {
 	return out
 }
 
-// identify asks for the publication IDs of objects that are deleted much later.
-func (e *Engine) identify(ctx context.Context, list []journal.Object) error {
-	for i := range list {
-		o := &list[i]
-		if o.Publication != "" {
-			continue
-		}
-		now, err := e.bucket.Head(ctx, o.Key)
-		switch {
-		case errors.Is(err, s3.ErrNotFound):
-		case err != nil:
-			return err
-		case now.ETag == o.ETag:
-			o.Publication = publicationOf(&now)
-		}
+// removeObjects deletes the objects in the file's place in the queues: what waits behind it
+// may be made over what it builds on. Where that fails it has its place again.
+func (e *Engine) removeObjects(ctx context.Context, f *File, rec *journal.Record, key string) error {
+	f.mu.Lock()
+	place := f.ticket
+	f.ticket, f.parked = nil, false
+	f.mu.Unlock()
+	turn, err := e.queue.exclusive(ctx, place, keysOf(rec, key)...)
+	defer e.queue.done(turn)
+	if err == nil {
+		err = e.deleteNamed(ctx, rec, key)
 	}
-	return nil
+	if err != nil && place != nil {
+		f.mu.Lock()
+		f.placed(e.queue.follow(turn, f.publish, f.keys()...))
+		f.mu.Unlock()
+	}
+	return err
 }
 
-func (e *Engine) removeObjects(ctx context.Context, rec *journal.Record, key string) error {
-	release, err := e.queue.exclusive(ctx, keysOf(rec, key)...)
-	if err != nil {
-		return err
-	}
-	defer release()
+// deleteNamed deletes the objects of a file whose name is the key.
+func (e *Engine) deleteNamed(ctx context.Context, rec *journal.Record, key string) (err error) {
 	for _, o := range rec.Delete {
 		if o.Key == key && o.ETag != "" { // what the user sees under the name goes, whatever version
 			err = e.deleteNoted(ctx, o.Key)
@@ -248,139 +151,4 @@ func keysOf(rec *journal.Record, more ...string) []string {
 		keys = append(keys, o.Key)
 	}
 	return keys
-}
-
-// isVersion tells whether an object that was asked for is the version v.
-func isVersion(o *s3.Object, v journal.Object) bool {
-	return (v.ETag == "" || o.ETag == v.ETag) && (v.Publication == "" || publicationOf(o) == v.Publication)
-}
-
-// deleteUnchanged deletes an object unless another client has changed it.
-func (e *Engine) deleteUnchanged(ctx context.Context, o journal.Object) error {
-	now, err := e.bucket.Head(ctx, o.Key)
-	if errors.Is(err, s3.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !isVersion(&now, o) {
-		return nil
-	}
-	err = e.deleteNoted(ctx, o.Key)
-	if err == nil && o.Publication != "" {
-		e.cameFrom(o.Key, o.Publication)
-	}
-	return err
-}
-
-// source is the version that a copy was made of, under its ETag.
-type source struct {
-	key, etag string
-	asked     time.Time // before the copy
-}
-
-// sourceAge is how long a copy stands for the HEAD before the deletion of its source.
-const sourceAge = time.Second
-
-// isFresh tells whether o was the present version of its key a moment ago.
-func (e *Engine) isFresh(ctx context.Context, o journal.Object, s source) bool {
-	if o.Key != s.key || o.ETag == "" || o.ETag != s.etag || time.Since(s.asked) > sourceAge {
-		return false
-	}
-	holds, err := e.conditions(ctx)
-	return err == nil && holds.Writes // who ignores those may ignore a copy's
-}
-
-// deleteNow carries out a journaled deletion, or leaves it to deleteLater. copied is
-// what one of the objects was copied from just now, and t the operation that it
-// belongs to; nil: none that others wait for.
-func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied source, t *ticket) (done bool, err error) {
-	for _, o := range rec.Delete {
-		var err error
-		if e.isFresh(ctx, o, copied) {
-			err = e.deleteNoted(ctx, o.Key)
-		} else {
-			err = e.deleteUnchanged(ctx, o)
-		}
-		if err != nil {
-			e.log.Warn("old object not deleted yet", "key", o.Key, "err", err)
-			e.deleteLater(rec, t)
-			return false, nil
-		}
-	}
-	if e.opts.Deleted != nil {
-		e.opts.Deleted(rec.Delete)
-	}
-	return true, e.finish(rec)
-}
-
-// deleteLater queues a journaled deletion, or the abort of a cancelled upload: behind
-// the operation before that it belongs to, so that it comes ahead of what is published
-// next under these keys, which may have the same bytes; nil: at the end.
-func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
-	var t *ticket
-	ready := make(chan struct{})
-	own, tries := *rec, 0
-	rec, gone := &own, rec.Delete
-	e.mu.Lock()
-	e.leaving[rec.ID] = rec
-	e.mu.Unlock()
-	t = e.queue.follow(before, func() {
-		<-ready
-		if u := rec.Upload; u != nil {
-			if err := e.bucket.Abort(e.ctx, u.Key, u.ID); retryable(err) || e.ctx.Err() != nil {
-				tries++
-				e.queue.retry(t, backoff(tries))
-				return
-			} else if err != nil {
-				e.leaveUpload(u.Key, u.ID, err)
-			}
-		}
-		for _, o := range rec.Delete {
-			if err := e.deleteUnchanged(e.ctx, o); err != nil {
-				tries++
-				e.deleteAgain(rec, t, tries, err)
-				return
-			}
-		}
-		e.mu.Lock()
-		delete(e.leaving, rec.ID)
-		e.mu.Unlock()
-		if err := e.finish(rec); err != nil {
-			e.log.Error("deleted, but the journal cannot note it", "err", err)
-		}
-		if e.opts.Deleted != nil && len(gone) > 0 {
-			e.opts.Deleted(gone)
-		}
-		e.queue.done(t)
-	}, keysOf(rec)...)
-	close(ready)
-}
-
-// deleteAgain lets a deletion that failed run once more. What patience does not mend lets
-// all others pass that wait for its keys, once the objects are known by their publication:
-// the others may put the same bytes there.
-func (e *Engine) deleteAgain(rec *journal.Record, t *ticket, tries int, failed error) {
-	delay := backoff(tries)
-	if retryable(failed) || e.ctx.Err() != nil {
-		e.queue.retry(t, delay)
-		return
-	}
-	if tries == 1 {
-		e.log.Warn("old objects cannot be deleted; it is tried again", "objects", len(rec.Delete), "err", failed)
-	}
-	known := slices.Clone(rec.Delete)
-	err := e.identify(e.ctx, known)
-	if err == nil && !slices.Equal(known, rec.Delete) {
-		e.mu.Lock()
-		rec.Delete = known
-		e.mu.Unlock()
-		err = e.apply([]journal.Record{*rec})
-	}
-	if err != nil {
-		e.queue.retry(t, delay)
-		return
-	}
-	e.queue.last(t, delay)
 }

@@ -2,26 +2,53 @@ package transfer
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"s3mount/internal/s3"
 	"s3mount/transfer/journal"
-	"s3mount/transfer/plan"
 )
 
 // Rename gives a file with unpublished content another key. It never waits for the
 // network: the object follows with the publication. replaced is the object that
 // the bucket has at the new key, and moved what else has to go afterwards. The
 // unpublished contents of the victims, which had the key, go in the same transaction.
+// When the journal refuses that, all is as it was.
 func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, victims ...*File) error {
 	gone, notes := contentsOf(victims)
-	f.mu.Lock()
-	if f.cancelled {
-		f.mu.Unlock()
-		return ErrStale
+	was, list, err := f.rekey(key, replaced, moved)
+	if err != nil || list == nil {
+		return err
 	}
+	err = f.saveName(list, notes, gone)
+	if err != nil && !f.renameBack(was, key, list) {
+		f.eng.log.Warn("the journal cannot note a rename yet", "from", was.key, "to", key, "err", err)
+		err = nil
+	}
+	f.enqueue(f.eng.opts.Settle)
+	return err
+}
+
+// RenameBelow is Rename within the rename of a directory, which the journal has as a whole.
+func (f *File) RenameBelow(key string) error {
+	_, list, err := f.rekey(key, nil, nil)
+	if err != nil || list == nil {
+		return err
+	}
+	err = f.saveName(list, nil, nil)
+	f.enqueue(f.eng.opts.Settle)
+	return err
+}
+
+// rekey gives the file another key. It returns what it was called, and the contents that the
+// journal has to have under the new key; nil: none of them is there yet.
+func (f *File) rekey(key string, replaced *s3.Object, moved []journal.Object) (was name, list []*content, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cancelled {
+		return was, nil, ErrStale
+	}
+	was = name{f.key, f.object, slices.Clone(f.moved), f.clean}
 	f.meta.CtimeNS = now()
 	if last := f.head(); last == f.publishing || last == f.clean { // perhaps published a moment ago
 		c := derived(last)
@@ -55,7 +82,6 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, v
 		}
 		f.eng.queue.touch(f.ticket, keys...)
 	}
-	var list []*content
 	journaled := len(f.moved) > 0
 	for _, c := range f.chain {
 		if c != f.publishing {
@@ -71,33 +97,55 @@ func (f *File) Rename(key string, replaced *s3.Object, moved []journal.Object, v
 			journaled = journaled || c.frozen || c.rec != nil
 		}
 	}
-	head := f.head()
-	if journaled {
-		f.notes = append(f.notes, notes...)
-	}
-	f.mu.Unlock()
 	if !journaled {
-		return f.eng.journal.NoteOpen(head.id, key)
+		f.eng.noteOpen(f.head().id, key)
+		return was, nil, nil
 	}
-	if err := f.saveName(list, gone); err != nil {
-		return err
+	return was, list, nil
+}
+
+// name is what a file is called, and what the bucket has under that and former names.
+type name struct {
+	key    string
+	object *s3.Object
+	moved  []journal.Object
+	clean  *content
+}
+
+// renameBack takes a rename to the key back that the journal refused. It does not when a
+// publication is on its way there.
+func (f *File) renameBack(was name, key string, list []*content) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.key != key || f.sentTo == key {
+		return false
 	}
-	f.enqueue(f.eng.opts.Settle)
-	return nil
+	f.key, f.object, f.moved = was.key, was.object, was.moved
+	if o := f.clean; o != was.clean && o.remote.Object().Key == was.key { // published meanwhile
+		now := o.remote.Object()
+		f.object = &now
+	}
+	for _, c := range list {
+		c.changes++
+	}
+	return true
 }
 
 // saveName brings the contents under their new key to the journal. The transaction
 // that does it for the newest one is the rename: after a crash the file is where that
 // says. What it builds on has to be there before.
-func (f *File) saveName(list []*content, gone []string) error {
+func (f *File) saveName(list []*content, notes []journal.Record, gone []string) error {
 	last := len(list) - 1
 	if err := f.saveMissing(list[:last]...); err != nil {
 		return err
 	}
-	if err := f.save(list[last], gone...); err != nil {
+	if err := f.saveAlso(list[last], notes, gone); err != nil {
 		return err
 	}
-	return f.commit()
+	if err := f.commit(); err != nil { // whatever sends them saves them first
+		f.eng.log.Warn("the journal cannot note a rename of older versions yet", "key", f.Key(), "err", err)
+	}
+	return nil
 }
 
 // saveMissing saves the contents that the journal has not.
@@ -176,124 +224,4 @@ func (f *File) FormerObjects() []ObjectRef {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]ObjectRef(nil), f.moved...)
-}
-
-// MoveObject renames a published file whose metadata are known: the server copies
-// its object, then the old one is deleted. It replaces the object of victim, or else
-// left, which the bucket still has at key; a version there that another client wrote
-// is kept under another name. After a crash in the middle the next process goes on.
-// What could not be deleted yet is returned.
-func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *File, left *s3.Object) (later []ObjectRef, err error) {
-	from := f.Key()
-	release, err := e.queue.exclusive(ctx, from, key)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	f.mu.Lock()
-	f.meta.CtimeNS = now()
-	o, meta := *f.object, f.meta
-	f.mu.Unlock()
-	if victim != nil {
-		left = victim.Object()
-	}
-	rec := e.moveRecord(o, key, left, meta)
-	if err := e.apply([]journal.Record{rec}); err != nil {
-		return nil, err
-	}
-	props := Properties(&meta, key, rec.Publication)
-	asked := time.Now()
-	n, err := e.replace(ctx, o, key, &props, left)
-	if err != nil {
-		return nil, errors.Join(err, e.takeBack(&rec, err))
-	}
-	props.SSE, props.SSEKMSKey, props.BucketKey = n.Props.SSE, n.Props.SSEKMSKey, n.Props.BucketKey
-	n.Key, n.Size, n.LastModified, n.Props, n.HasProps = key, o.Size, time.Now(), props, true
-	if err := f.Moved(key, &n); err != nil { // what was written meanwhile builds on the new object
-		return nil, err
-	}
-	rec = journal.Record{ID: rec.ID, Seq: rec.Seq, NoContent: true, Delete: rec.Delete}
-	if err := e.apply([]journal.Record{rec}); err != nil {
-		return nil, err
-	}
-	done, err := e.deleteNow(ctx, &rec, source{o.Key, o.ETag, asked}, nil)
-	if !done {
-		later = rec.Delete
-	}
-	return later, err
-}
-
-// takeBack ends a move that failed. Where the copy may be there all the same, the journal
-// notes that it has to go; one that took the place of an object stays, since the name
-// would be left with nothing.
-func (e *Engine) takeBack(rec *journal.Record, failed error) error {
-	unheard := retryable(failed) || errors.Is(failed, context.Canceled)
-	if !unheard || rec.Replaces != "" {
-		return e.apply(nil, rec.ID)
-	}
-	gone := journal.Record{
-		ID: rec.ID, Seq: rec.Seq, NoContent: true,
-		Delete: []journal.Object{{Key: rec.Key, Publication: rec.Publication}},
-	}
-	if err := e.apply([]journal.Record{gone}); err != nil {
-		return err
-	}
-	e.deleteLater(&gone, nil)
-	return nil
-}
-
-// moveRecord is the intent to make the object o one at key: the record of a content
-// that is nothing but o, as a later process publishes it.
-func (e *Engine) moveRecord(o s3.Object, key string, replaced *s3.Object, meta Meta) journal.Record {
-	ext := plan.NewExtents(o.Size, plan.Base)
-	rec := journal.Record{
-		ID: journal.NewID(), Seq: e.nextSeq(), Key: key, Extents: ext.List(), Meta: meta, Publication: journal.NewID(),
-		Base:   &journal.Object{Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size},
-		Delete: []journal.Object{versionOf(&o, o.Key)},
-	}
-	if replaced != nil {
-		rec.Replaces = replaced.ETag
-	}
-	return rec
-}
-
-// relocate notes that the file's object has another key.
-func (f *File) relocate(key string, o *s3.Object) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if o != nil && f.object != nil {
-		known := append([]*content{f.clean}, f.retired...)
-		for _, c := range f.chain { // of an earlier process, a base is in no list
-			known = append(known, c.base)
-		}
-		for _, c := range known {
-			if c != nil && c.remote != nil && c.remote.Object().ETag == f.object.ETag {
-				c.remote.Relocate(*o)
-			}
-		}
-		f.object = o
-	}
-	f.key = key
-}
-
-// Moved notes that a directory above the file was renamed; o is its object there,
-// nil when it had none.
-func (f *File) Moved(key string, o *s3.Object) error {
-	f.relocate(key, o)
-	f.mu.Lock()
-	for _, c := range f.chain {
-		c.changes++
-	}
-	head, dirty := f.head(), len(f.chain) > 0
-	if f.ticket != nil {
-		f.eng.queue.touch(f.ticket, key)
-	}
-	f.mu.Unlock()
-	switch {
-	case !dirty:
-		return nil
-	case head.rec == nil && !head.frozen:
-		return f.eng.journal.NoteOpen(head.id, key)
-	}
-	return f.commit()
 }

@@ -9,7 +9,7 @@ import (
 // share gives t, or a ticket with those keys when it is nil, a place in the queue of a
 // key that it only copies from. Such tickets may follow each other; it refuses when
 // anything else is at the key, since that would come before the copy.
-func (q *queue) share(t *ticket, source string, delay time.Duration, run func(), keys ...string) (*ticket, bool) {
+func (q *queue) share(t *ticket, source string, delay time.Duration, run func(*ticket), keys ...string) (*ticket, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, x := range q.byKey[source] {

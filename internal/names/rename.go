@@ -94,7 +94,7 @@ func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
 		return err
 	}
 	if victim != nil {
-		err = victim.Drop()
+		victim.Drop()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -167,7 +167,7 @@ func (t *Tree) moveNodes(old, p string, copies map[string]transfer.Copied, pendi
 	var err error
 	for _, x := range files {
 		if pending[x.f] {
-			err = errors.Join(err, x.f.Rename(x.key, nil, nil))
+			err = errors.Join(err, x.f.RenameBelow(x.key))
 		} else {
 			err = errors.Join(err, x.f.Moved(x.key, x.o))
 		}

@@ -1,0 +1,79 @@
+package transfer
+
+import (
+	"slices"
+	"time"
+
+	"s3mount/transfer/journal"
+)
+
+// apply writes and removes records of the journal in one transaction, with what it refused to
+// remove before.
+func (e *Engine) apply(put []journal.Record, remove ...string) error {
+	e.mu.Lock()
+	around, refused := e.around, e.refused
+	e.refused = nil
+	e.mu.Unlock()
+	if len(put)+len(remove)+len(refused) == 0 {
+		return nil
+	}
+	if around == nil {
+		around = func(apply func() error) error { return apply() }
+	}
+	err := around(func() error { return e.journal.Apply(put, slices.Concat(refused, remove)...) })
+	if err != nil {
+		e.removeLater(refused...)
+	}
+	return err
+}
+
+// removeLater removes records, which nobody writes any more, as soon as the journal does not
+// refuse that any more.
+func (e *Engine) removeLater(ids ...string) {
+	if len(ids) == 0 {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.refused = append(e.refused, ids...)
+	if e.removing {
+		return
+	}
+	e.removing = true
+	e.queue.wg.Go(func() {
+		for n := 1; ; n++ {
+			select {
+			case <-e.ctx.Done():
+				return
+			case <-time.After(backoff(n)):
+			}
+			if e.apply(nil) != nil {
+				continue
+			}
+			e.mu.Lock()
+			done := len(e.refused) == 0
+			e.removing = !done
+			e.mu.Unlock()
+			if done {
+				return
+			}
+		}
+	})
+}
+
+// noteOpen says that a file is being written under a name, as noteClosed.
+func (e *Engine) noteOpen(id, key string) {
+	if err := e.journal.NoteOpen(id, key); err != nil {
+		e.log.Debug("cannot note the name of an open file", "key", key, "err", err)
+	}
+}
+
+// noteClosed says that files are not being written any more. It is for what a crash cuts off;
+// nothing fails because of it.
+func (e *Engine) noteClosed(ids ...string) {
+	for _, id := range ids {
+		if err := e.journal.NoteClosed(id); err != nil {
+			e.log.Debug("cannot note that a file was closed", "err", err)
+		}
+	}
+}
