@@ -422,6 +422,35 @@ func TestCopyOfMoreThanOneRequestCanCopy(t *testing.T) {
 	})
 }
 
+// After a crash a copy on top of another version that waits still comes before what happened
+// to its source later.
+func TestCopyOverAnUnpublishedFileComesFirstAfterACrash(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		data := []byte("the bytes of both")
+		src := g.existing("k", data)
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if s3test.Op(r) == "HeadObject" {
+				return nil
+			}
+			return &s3test.Fault{Drop: true}
+		})
+		f := g.put("l", []byte("first"))
+		g.open(f)
+		check(t, f.Clear(context.Background()))
+		g.copyRange(f, src, 0, 1<<20)
+		g.closeFile(f)
+		g.rewrite(src, []byte("other bytes"))
+		g.kill(func(string) {})
+		g.server.Fault(nil)
+		g.start()
+		g.wait()
+		g.has("l", data)
+		g.has("k", []byte("other bytes"))
+		g.keys("k", "l")
+		g.idle()
+	})
+}
+
 // TestCopyBehindAnotherVersionAfterACrash: the version below is published meanwhile,
 // and is not what the copy is of.
 func TestCopyBehindAnotherVersionAfterACrash(t *testing.T) {

@@ -33,7 +33,7 @@ func (f *File) enqueue(delay time.Duration) {
 // placed takes a ticket. The caller holds f.mu.
 func (f *File) placed(t *ticket) {
 	f.ticket = t
-	f.eng.queue.copiesFrom(t, f.source())
+	f.eng.queue.copiesFrom(t, f.sources()...)
 	f.eng.queue.mayHold(t, f.head().ext.Size() < bulkFrom)
 }
 
@@ -70,10 +70,10 @@ func (f *File) publish(t *ticket) {
 		if f.waiters > 0 {
 			delay = 0
 		}
-		keys, source := f.keys(), f.source()
+		keys, sources := f.keys(), f.sources()
 		f.mu.Unlock()
 		f.eng.queue.touch(t, keys...)
-		f.eng.queue.copiesFrom(t, source)
+		f.eng.queue.copiesFrom(t, sources...)
 		f.eng.queue.retry(t, delay)
 	default:
 		f.ticket = nil
@@ -104,16 +104,15 @@ func (f *File) keys() []string {
 	return keys
 }
 
-// source is the key that publishing the oldest version copies from, also its own one;
-// empty: none. The caller holds f.mu.
-func (f *File) source() string {
-	if len(f.chain) == 0 {
-		return ""
+// sources is the keys that publishing the file copies from, also its own one. The caller
+// holds f.mu.
+func (f *File) sources() (keys []string) {
+	for _, c := range f.chain {
+		if o := c.baseObject(); o != nil {
+			keys = append(keys, o.Key)
+		}
 	}
-	if o := f.chain[0].baseObject(); o != nil {
-		return o.Key
-	}
-	return ""
+	return keys
 }
 
 func (f *File) publishOnce(t *ticket) error {

@@ -30,15 +30,17 @@ func (q *queue) share(t *ticket, source string, delay time.Duration, run func(*t
 }
 
 // copiesFrom is share for who had that place before.
-func (q *queue) copiesFrom(t *ticket, source string) {
+func (q *queue) copiesFrom(t *ticket, sources ...string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.copyFrom(t, source)
+	for _, source := range sources {
+		q.copyFrom(t, source)
+	}
 }
 
 // copyFrom needs q.mu.
 func (q *queue) copyFrom(t *ticket, source string) {
-	if source != "" && !slices.Contains(t.keys, source) {
+	if !slices.Contains(t.keys, source) {
 		t.copies = append(t.copies, source)
 		q.join(t, []string{source})
 	}
