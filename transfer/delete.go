@@ -12,7 +12,8 @@ import (
 
 // DeleteObject deletes an object unless another client has changed it.
 func (e *Engine) DeleteObject(ctx context.Context, o s3.Object) error {
-	return e.deleteUnchanged(ctx, journal.Object{Key: o.Key, ETag: o.ETag})
+	_, err := e.deleteUnchanged(ctx, journal.Object{Key: o.Key, ETag: o.ETag})
+	return err
 }
 
 // noPublication stands for the publication ID of objects that have none.
@@ -55,28 +56,52 @@ func (e *Engine) identify(ctx context.Context, list []journal.Object) error {
 	return nil
 }
 
+// MayBe tells whether o, of which a listing told, may be the version v, which is to be deleted:
+// nothing that is known of it says otherwise.
+func MayBe(o *s3.Object, v ObjectRef) bool {
+	id := publicationOf(o)
+	return v.ETag == o.ETag || v.ETag == "" && (v.Publication == "" || id == "" || id == v.Publication)
+}
+
 // isVersion tells whether an object that was asked for is the version v.
 func isVersion(o *s3.Object, v journal.Object) bool {
 	return (v.ETag == "" || o.ETag == v.ETag) && (v.Publication == "" || publicationOf(o) == v.Publication)
 }
 
-// deleteUnchanged deletes an object unless another client has changed it.
-func (e *Engine) deleteUnchanged(ctx context.Context, o journal.Object) error {
+// deleteUnchanged deletes an object unless another client has changed it. It tells whether
+// another one is at its key.
+func (e *Engine) deleteUnchanged(ctx context.Context, o journal.Object) (other bool, err error) {
 	now, err := e.bucket.Head(ctx, o.Key)
 	if errors.Is(err, s3.ErrNotFound) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !isVersion(&now, o) {
-		return nil
+		return true, nil
 	}
 	err = e.deleteNoted(ctx, o.Key)
 	if err == nil && o.Publication != "" {
 		e.cameFrom(o.Key, o.Publication)
 	}
-	return err
+	return false, err
+}
+
+// deleted tells who observes what has gone, and what stays since it is another object.
+func (e *Engine) deleted(list []journal.Object, stays []bool) {
+	if e.opts.Deleted == nil || len(list) == 0 {
+		return
+	}
+	var gone, other []journal.Object
+	for i, o := range list {
+		if stays[i] {
+			other = append(other, o)
+		} else {
+			gone = append(gone, o)
+		}
+	}
+	e.opts.Deleted(gone, other)
 }
 
 // source is the version that a copy was made of, under its ETag.
@@ -101,12 +126,13 @@ func (e *Engine) isFresh(ctx context.Context, o journal.Object, s source) bool {
 // what one of the objects was copied from just now, and t the operation that it
 // belongs to; nil: none that others wait for.
 func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied source, t *ticket) (done bool, err error) {
-	for _, o := range rec.Delete {
+	stays := make([]bool, len(rec.Delete))
+	for i, o := range rec.Delete {
 		var err error
 		if e.isFresh(ctx, o, copied) {
 			err = e.deleteNoted(ctx, o.Key)
 		} else {
-			err = e.deleteUnchanged(ctx, o)
+			stays[i], err = e.deleteUnchanged(ctx, o)
 		}
 		if err != nil {
 			e.log.Warn("old object not deleted yet", "key", o.Key, "err", err)
@@ -114,9 +140,7 @@ func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied sour
 			return false, nil
 		}
 	}
-	if e.opts.Deleted != nil {
-		e.opts.Deleted(rec.Delete)
-	}
+	e.deleted(rec.Delete, stays)
 	e.finish(rec)
 	return true, nil
 }
@@ -140,8 +164,10 @@ func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 				e.leaveUpload(u.Key, u.ID, err)
 			}
 		}
-		for _, o := range rec.Delete {
-			if err := e.deleteUnchanged(e.ctx, o); err != nil {
+		stays := make([]bool, len(rec.Delete))
+		for i, o := range rec.Delete {
+			var err error
+			if stays[i], err = e.deleteUnchanged(e.ctx, o); err != nil {
 				tries++
 				e.deleteAgain(rec, t, tries, err)
 				return
@@ -151,9 +177,7 @@ func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
 		delete(e.leaving, rec.ID)
 		e.mu.Unlock()
 		e.finish(rec)
-		if e.opts.Deleted != nil && len(gone) > 0 {
-			e.opts.Deleted(gone)
-		}
+		e.deleted(gone, stays)
 		e.queue.done(t)
 	}, keysOf(rec)...)
 }

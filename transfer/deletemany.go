@@ -44,7 +44,10 @@ func (e *Engine) deleteAll(ctx context.Context, list []journal.Object) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(moveParallel)
 	for _, o := range slices.Concat(rest...) {
-		g.Go(func() error { return e.deleteUnchanged(gctx, o) })
+		g.Go(func() error {
+			_, err := e.deleteUnchanged(gctx, o)
+			return err
+		})
 	}
 	return g.Wait()
 }

@@ -49,10 +49,11 @@ type Options struct {
 
 	// Published is called when an object was written, before the file counts as
 	// published, with the objects that go because of it; Settled afterwards; Deleted
-	// when these, or others, have gone. All without any lock.
+	// when these, or others, have gone, or another object turned out to be at their key and
+	// stays. All without any lock.
 	Published func(f *File, o s3.Object, gone []journal.Object)
 	Settled   func(f *File)
-	Deleted   func(gone []journal.Object)
+	Deleted   func(gone, other []journal.Object)
 }
 
 // Engine is the writing side of a mount.
@@ -118,7 +119,7 @@ func New(o Options) *Engine {
 
 // Observe sets who hears of what was written and deleted; see Options. It must be
 // called before Start.
-func (e *Engine) Observe(published func(f *File, o s3.Object, gone []journal.Object), settled func(*File), deleted func([]journal.Object)) {
+func (e *Engine) Observe(published func(f *File, o s3.Object, gone []journal.Object), settled func(*File), deleted func(gone, other []journal.Object)) {
 	e.opts.Published, e.opts.Settled, e.opts.Deleted = published, settled, deleted
 }
 

@@ -177,7 +177,7 @@ func (e *Engine) moveLater(rec *journal.Record) {
 			return
 		}
 		if e.opts.Deleted != nil {
-			e.opts.Deleted(rec.Rename.Objects)
+			e.opts.Deleted(rec.Rename.Objects, nil)
 		}
 		close(done)
 		e.queue.done(t)

@@ -136,7 +136,7 @@ func (e *Engine) deleteNamed(ctx context.Context, rec *journal.Record, key strin
 		if o.Key == key && o.ETag != "" { // what the user sees under the name goes, whatever version
 			err = e.deleteNoted(ctx, o.Key)
 		} else {
-			err = e.deleteUnchanged(ctx, o)
+			_, err = e.deleteUnchanged(ctx, o)
 		}
 		if err != nil {
 			return err

@@ -239,8 +239,16 @@ func (t *Tree) readTarget(ctx context.Context, p string, o *s3.Object) (string, 
 }
 
 // isDoomed tells whether the object waits to be deleted. One without an ETag was on its
-// way into the bucket when the file left this name: whatever is there is taken for it.
-// The caller holds t.mu.
+// way into the bucket when the file left this name: what is there is taken for it, unless
+// it is known to be another one. The caller holds t.mu.
 func (t *Tree) isDoomed(o *s3.Object) bool {
-	return slices.ContainsFunc(t.doomed[o.Key], func(d transfer.ObjectRef) bool { return d.ETag == o.ETag || d.ETag == "" })
+	list := t.doomed[o.Key]
+	if len(list) == 0 {
+		return false
+	}
+	known := []s3.Object{*o}
+	if !o.HasProps {
+		t.opts.Attrs.Recall(known)
+	}
+	return slices.ContainsFunc(list, func(d transfer.ObjectRef) bool { return transfer.MayBe(&known[0], d) })
 }

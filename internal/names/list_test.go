@@ -69,3 +69,22 @@ func TestDirectoryOfWhatIsBeingDeleted(t *testing.T) {
 		g.wantLs("marked", "")
 	})
 }
+
+// A version that may still come to a name, and has to go then, does not hide the file that
+// has the name by now: not when that is known to be another one, nor once it was looked at.
+func TestWhatMayComeHidesNoOther(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		g.write("own", "bytes")
+		g.settle()
+		g.server.PutObject("foreign", []byte("bytes"), nil)
+		g.remount()
+		list := []transfer.ObjectRef{{Key: "foreign", Publication: "lost"}, {Key: "own", Publication: "lost"}}
+		g.tree.mu.Lock()
+		g.tree.doom(list)
+		g.tree.mu.Unlock()
+		g.wantLs("", "own") // nothing is known of the foreign one
+		g.tree.deleted(nil, list)
+		time.Sleep(time.Minute)
+		g.wantLs("", "foreign own")
+	})
+}

@@ -173,10 +173,11 @@ func (t *Tree) settled(f *transfer.File) {
 }
 
 // deleted is called by the engine after deletions that were left for later.
-func (t *Tree) deleted(gone []transfer.ObjectRef) {
+func (t *Tree) deleted(gone, other []transfer.ObjectRef) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.spare(gone)
+	t.spare(other)
 	for _, g := range gone {
 		if p, ok := t.path(g.Key); ok && t.nodes.at(p) == nil {
 			t.record(p, nil)
