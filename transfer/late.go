@@ -168,7 +168,7 @@ func (e *Engine) finish(rec *journal.Record) {
 		}
 		return
 	}
-	again := journal.Record{ID: rec.ID, Seq: rec.Seq, NoContent: true, Delete: rest}
+	again := journal.Record{ID: rec.ID, Seq: rec.Seq, NoContent: true, Late: true, Delete: rest}
 	if err := e.apply([]journal.Record{again}); err != nil {
 		e.log.Warn("deleted, but the journal cannot note it yet", "err", err)
 	}

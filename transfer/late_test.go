@@ -201,6 +201,27 @@ func TestLatePublicationUnderAFormerName(t *testing.T) {
 	}
 }
 
+// A file whose publication may come late was unlinked, and another process ends before it is too
+// late for that: the one after it does not take what has the name by then for that version.
+func TestWhatMayComeIsNotDoomed(t *testing.T) {
+	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+		r := killIn(g, "PutObject", func(context.Context) { g.put("k", []byte("small")) })
+		_, err := g.engine.Remove(context.Background(), g.found.Files[0])
+		check(t, err)
+		g.put("k", []byte("other bytes"))
+		after(2 * writeSettle)
+		g.has("k", []byte("other bytes"))
+		g.crash()
+		if len(g.found.Doomed) > 0 {
+			t.Errorf("%v is to be deleted", g.found.Doomed)
+		}
+		r.carryOutAfter(lateBy)
+		g.has("k", []byte("other bytes"))
+		g.keys("k")
+		g.idle()
+	})
+}
+
 // An edit was renamed while it was being sent: its late publication under the former name takes
 // the bytes away that it builds on, and has them.
 func TestLateEditUnderAFormerName(t *testing.T) {

@@ -78,7 +78,9 @@ func (e *Engine) Recover() (Recovered, error) {
 		case r.Creating != "" && r.NoContent:
 		case r.Rename != nil: // see recoverRenames
 		case r.NoContent:
-			out.Doomed = append(out.Doomed, r.Delete...)
+			if !r.Late { // else something else may have the name by now
+				out.Doomed = append(out.Doomed, r.Delete...)
+			}
 			e.leaving[r.ID] = r // before the first file is published
 			e.recovered = append(e.recovered, recovered{r.Seq, func() { e.deleteLater(r, nil) }})
 		case !follower[r.ID]:

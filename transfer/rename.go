@@ -198,13 +198,14 @@ func (e *Engine) Settle(ctx context.Context, key string, files ...*File) error {
 
 // SettleBelow waits until nothing is to be done at the key top, nor at any below it as
 // a directory: files that left it may still have their old objects there.
-// The files themselves may have something to do, unless they are copies of what is there.
+// The files themselves may have something to do, unless they are copies of what is there, or
+// have left just that key: many a store takes nothing below a key that has an object.
 func (e *Engine) SettleBelow(ctx context.Context, top string, files ...*File) error {
 	ctx, stop := context.WithTimeoutCause(ctx, settleLimit, errTimeout)
 	defer stop()
 	own, of := tickets(files), func(k string) bool { return below(k, top) }
 	return e.queue.settleAll(ctx, of, func(t *ticket) bool {
-		return slices.Contains(own, t) && !slices.ContainsFunc(t.copies, of)
+		return slices.Contains(own, t) && !slices.ContainsFunc(t.copies, of) && !slices.Contains(t.keys, top)
 	})
 }
 

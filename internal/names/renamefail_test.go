@@ -71,3 +71,26 @@ func TestRenameDirFailsInTheMiddle(t *testing.T) {
 		})
 	}
 }
+
+// A directory takes the former name of a file that went into it: nothing is made below that name
+// while it has an object, which many a store refuses.
+func TestRenameDirToAFormerNameOfItsFile(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		g.server.PutObject("b/", nil, nil)
+		g.write("b/two", "bytes")
+		g.write("three", "old")
+		g.settle()
+		g.write("three", "new")
+		g.ok(g.rename("three", "b/one"))
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if _, there := g.server.Object("three"); there && strings.Contains(r.URL.Path, "/three/") {
+				t.Errorf("%s while the object is there", s3test.Op(r))
+			}
+			return nil
+		})
+		g.ok(g.rename("b", "three"))
+		g.settle()
+		g.wantLs("three", "one two")
+		g.keys("three/", "three/one", "three/two")
+	})
+}

@@ -17,6 +17,8 @@ type Record struct {
 
 	// A record without content aborts Upload, deletes Delete, and publishes nothing.
 	NoContent bool `json:"no_content,omitempty"`
+	// Late: the deletion was carried out; Delete is what requests without an answer may still make.
+	Late bool `json:"late,omitempty"`
 	// Rename is the rename of a directory that is not complete; nil: none.
 	Rename *Rename `json:"rename,omitempty"`
 	// Open: the content is still being written, and only its upload is remembered.
