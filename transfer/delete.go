@@ -125,7 +125,7 @@ func (e *Engine) isFresh(ctx context.Context, o journal.Object, s source) bool {
 // deleteNow carries out a journaled deletion, or leaves it to deleteLater. copied is
 // what one of the objects was copied from just now, and t the operation that it
 // belongs to; nil: none that others wait for.
-func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied source, t *ticket) (done bool, err error) {
+func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied source, t *ticket) (done bool) {
 	stays := make([]bool, len(rec.Delete))
 	for i, o := range rec.Delete {
 		var err error
@@ -137,12 +137,12 @@ func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied sour
 		if err != nil {
 			e.log.Warn("old object not deleted yet", "key", o.Key, "err", err)
 			e.deleteLater(rec, t)
-			return false, nil
+			return false
 		}
 	}
 	e.deleted(rec.Delete, stays)
 	e.finish(rec)
-	return true, nil
+	return true
 }
 
 // deleteLater queues a journaled deletion, or the abort of a cancelled upload: behind

@@ -48,6 +48,7 @@ func (e *Engine) underWay(keys ...string) (answered func(err error)) {
 	return e.note(list...)
 }
 
+// note is underWay for objects: one with a publication ID is that version, else it is the key.
 func (e *Engine) note(list ...journal.Object) (answered func(err error)) {
 	ids := make([]string, len(list))
 	for i, o := range list {
@@ -118,7 +119,7 @@ func (e *Engine) unheardOf(key, publication string) {
 	e.mu.Lock()
 	e.late[o], e.lateUntil = now.Add(lateLimit), now.Add(lateMemory)
 	e.mu.Unlock()
-	e.note(o)(context.Canceled)
+	e.note(o)(context.Canceled) // there is no answer to wait for
 }
 
 // cameFrom notes that an object has come whose request had no answer.

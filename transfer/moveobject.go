@@ -48,11 +48,10 @@ func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *Fi
 	if err := e.apply([]journal.Record{rec}); err != nil { // the intent says the same to the next process
 		e.log.Warn("renamed, but the journal cannot note it yet", "key", key, "err", err)
 	}
-	done, err := e.deleteNow(ctx, &rec, source{o.Key, o.ETag, asked}, nil)
-	if !done {
+	if !e.deleteNow(ctx, &rec, source{o.Key, o.ETag, asked}, nil) {
 		later = rec.Delete
 	}
-	return later, err
+	return later, nil
 }
 
 // takeBack ends a move that failed. Where the copy may be there all the same, the journal

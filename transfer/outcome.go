@@ -193,8 +193,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	}
 	f.eng.keepLocal(f, c, ext, base)
 	if len(put) > 0 {
-		_, derr := f.eng.deleteNow(ctx, &put[0], c.copied, place)
-		err = errors.Join(err, derr)
+		f.eng.deleteNow(ctx, &put[0], c.copied, place)
 	}
 	return err
 }
