@@ -11,6 +11,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -113,6 +114,7 @@ func New(o Options) *Engine {
 		dirty: map[*File]bool{}, writing: map[*File]bool{}, creating: map[string]int{}, lost: map[string]lostUpload{},
 		leaving: map[string]*journal.Record{}, late: map[journal.Object]time.Time{}, freed: make(chan struct{}),
 	}
+	e.requests.Store(rand.Uint64() >> 1) // the IDs of an earlier process may still be noted
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e
 }

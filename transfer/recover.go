@@ -198,6 +198,9 @@ func (e *Engine) Start() {
 		r.begin()
 	}
 	e.recovered = nil
+	if err := e.journal.TakenUp(); err != nil {
+		e.log.Debug("cannot forget what the last process noted", "err", err)
+	}
 	e.guard.resume(e)
 }
 

@@ -328,6 +328,10 @@ func (j *Journal) Unanswered() []Object {
 	})
 }
 
+// TakenUp says that whoever has to know what was noted before the last process ended does, and
+// has noted again what is still true of it. Until then a crash leaves it to the next process.
+func (j *Journal) TakenUp() error { return errors.Join(j.open.takenUp(), j.requests.takenUp()) }
+
 // Close waits for transactions on their way and frees the directory.
 func (j *Journal) Close() error {
 	j.mu.Lock()
