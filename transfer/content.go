@@ -31,6 +31,7 @@ type content struct {
 	spooling bool   // the spool file is being made
 	inflight int    // writes on their way into the spool
 	hint     int64  // size that was announced before the first byte
+	hurried  bool   // it uploads while it grows, whatever its name: the spool was full
 	changes  uint64 // counts changes of bytes or size
 	durable  uint64 // value of changes that the journal has; 0: no record
 	gen      uint64 // File.frozenGen of its freeze

@@ -55,10 +55,14 @@ func (e *Engine) reserve(ctx context.Context, f *File, s *journal.File, n int64)
 		if e.evictLocal() || e.overflow(f) {
 			continue
 		}
+		look := time.Since(hastened) >= hastenPause
+		if look && e.streamHeld() {
+			continue
+		}
 		if !e.anyPending() && !e.streaming() {
 			return err
 		}
-		if time.Since(hastened) >= hastenPause {
+		if look {
 			hastened = time.Now()
 			for _, x := range e.dirtyFiles() {
 				if !x.failing() { // else it has its own pause

@@ -62,7 +62,7 @@ func TestRenameFoldsIntoThePut(t *testing.T) {
 func TestRenameOfAStreamedFile(t *testing.T) {
 	writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
 		data := writePattern(1, 24<<20)
-		f := g.create("a.tmp")
+		f := g.create("a.new")
 		g.write(f, data, 0)
 		synctest.Wait()
 		g.closeFile(f)

@@ -10,8 +10,8 @@ import (
 	"s3mount/transfer/plan"
 )
 
-// streamFrom is the size at which a growing file begins to upload; a file that ends
-// below is one PUT.
+// streamFrom is the size at which a growing file begins to upload, unless its name is a
+// temporary one; a file that ends below is one PUT.
 const streamFrom = 16 << 20
 
 // upload is a multipart upload of one content. Guarded by File.mu.
@@ -102,7 +102,7 @@ func (s *upload) part(n int) *part {
 func (f *File) advance(c *content) {
 	size := c.ext.Size()
 	if c.stream == nil {
-		if size < streamFrom || !c.scratch() || f.key == "" {
+		if size < streamFrom || size < f.streamsFrom(c) || !c.scratch() || f.key == "" {
 			return
 		}
 		c.stream = f.eng.newUpload(f.key, f.object, f.meta, nil)
