@@ -224,9 +224,14 @@ func (l *listing) lastComplete() *listing {
 // standIn is the listing, or in place of one that failed the latest complete one: while the
 // bucket cannot be reached, names go on as they were last seen here, with our own changes.
 // The bucket is asked again after the TTL. What other clients did meanwhile is found out when
-// a file is published. The caller holds t.mu.
+// a file is published. A directory that the bucket never had holds nothing but what waits here.
+// The caller holds t.mu.
 func (t *Tree) standIn(l *listing) *listing {
 	old := l.before
+	if old == nil && t.neverThere(l.dir) { // an earlier mount made it
+		old = newListing(l.dir)
+		old.complete, old.pages = true, 1
+	}
 	if old == nil || l.pages > 0 || !s3.Retryable(l.err) {
 		return l
 	}

@@ -107,11 +107,18 @@ func (t *Tree) dropMarker(ctx context.Context, n *Node, p string) error {
 	return err
 }
 
-// onlyHere tells whether the bucket has never had the directory's marker, as far as we know, and
-// nothing was seen in it. The caller holds t.mu.
+// neverThere tells whether the bucket has never had the directory's marker, as far as we know. The
+// caller holds t.mu.
+func (t *Tree) neverThere(p string) bool {
+	n := t.nodes.at(p)
+	return n != nil && n.kind == KindDir && n.unpublished() && n.file.Object() == nil
+}
+
+// onlyHere tells whether the directory was never there, and nothing was seen in it. The caller
+// holds t.mu.
 func (t *Tree) onlyHere(p string) bool {
-	n, l := t.nodes.at(p), t.dirs[p]
-	if n == nil || l == nil || !n.unpublished() || n.file.Object() != nil {
+	l := t.dirs[p]
+	if l == nil || !t.neverThere(p) {
 		return false
 	}
 	l = l.lastComplete()

@@ -135,6 +135,46 @@ func TestDirectoriesWithoutTheBucket(t *testing.T) {
 	})
 }
 
+// A directory that was made without the bucket is there for the next mount, also while that cannot
+// reach the bucket either: files are made in it. One that the bucket
+// may have is not taken for empty.
+func TestDirectoryOfAnEarlierMountWithoutTheBucket(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		g.server.PutObject("there/object", []byte("bytes"), nil)
+		g.ls("")
+		g.server.Fault(func(*http.Request) *s3test.Fault { return &s3test.Fault{Drop: true} })
+		var found transfer.Recovered
+		for _, p := range []string{"card", "card/clips", "card/empty"} {
+			dir, name := g.parent(p)
+			n, err := g.tree.Mkdir(g.ctx, dir, name, 0o755, 0, 0)
+			g.ok(err)
+			found.Files = append(found.Files, n.file)
+		}
+		g.write("card/clips/a.mov", "first")
+		found.Files = append(found.Files, g.at("card/clips/a.mov").file)
+		g.tree = New(g.tree.opts, found) // what the next process finds in the journal
+		for _, name := range []string{"b.mov", "c.mov"} {
+			g.write("card/clips/"+name, "second")
+			time.Sleep(2 * treeTTL)
+		}
+		g.wantLs("card/clips", "a.mov b.mov c.mov")
+		if _, _, err := g.tree.Create(g.ctx, g.at("card/clips"), "a.mov", 0o644, 0, 0, true); !errors.Is(err, ErrExist) {
+			t.Errorf("exclusive create over a file of the earlier mount: %v, want ErrExist", err)
+		}
+		if err := g.tree.Rmdir(g.ctx, g.at("card"), "clips"); !errors.Is(err, ErrNotEmpty) {
+			t.Errorf("rmdir of one with files: %v, want ErrNotEmpty", err)
+		}
+		g.wantLs("card/empty", "")
+		if _, err := g.tree.Lookup(g.ctx, g.tree.Root(), "there"); !errors.Is(err, s3.ErrUnavailable) {
+			t.Errorf("a directory that the bucket may have: %v, want ErrUnavailable", err)
+		}
+		g.server.Fault(nil)
+		time.Sleep(5 * time.Minute)
+		g.keys("card/", "card/clips/", "card/clips/a.mov", "card/clips/b.mov", "card/clips/c.mov", "card/empty/", "there/object")
+		g.wantLs("", "card/ there/")
+	})
+}
+
 // What is done to a directory while its marker waits in the journal takes the marker along.
 func TestDirectoryBeforeItsMarker(t *testing.T) {
 	treeSim(t, "", func(t *testing.T, g *treeRig) {

@@ -140,18 +140,28 @@ func (t *Tree) remains(ctx context.Context, prefix string, marker bool) (bool, e
 		}
 	}
 	t.mu.Unlock()
-	page, err := t.bucket.List(ctx, prefix, "", "", "", min(2+doomed, pageSize))
-	if err != nil {
-		return false, err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, o := range page.Objects {
-		if (o.Key != prefix || marker) && !t.isDoomed(&o) {
+	for token := ""; ; {
+		page, err := t.bucket.List(ctx, prefix, "", "", token, min(2+doomed, pageSize))
+		if err != nil {
+			return false, err
+		}
+		if t.anyRemains(page.Objects, prefix, marker) {
 			return true, nil
 		}
+		// Where more wait than a page has, or a server tells of more that has gone meanwhile.
+		if token = page.Next; token == "" {
+			return false, nil
+		}
 	}
-	return page.Next != "", nil
+}
+
+// anyRemains is remains for a page of a listing.
+func (t *Tree) anyRemains(page []s3.Object, prefix string, marker bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(page, func(o s3.Object) bool {
+		return (o.Key != prefix || marker) && !t.isDoomed(&o)
+	})
 }
 
 // living leaves out the prefixes below which there is nothing but objects that wait to be

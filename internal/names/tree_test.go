@@ -266,6 +266,37 @@ func TestDeletedIsNotSeen(t *testing.T) {
 	})
 }
 
+// A directory in which more waits to be deleted than one page of a listing tells can be removed.
+func TestRmdirOfManyThatWait(t *testing.T) {
+	treeSim(t, "", func(t *testing.T, g *treeRig) {
+		const n = pageSize + 200
+		g.server.PutObject("d/", nil, nil)
+		for i := range n {
+			g.server.PutObject(fmt.Sprintf("d/%04d", i), []byte("bytes"), nil)
+		}
+		var open []*transfer.File
+		for i := range n {
+			f, err := g.at(fmt.Sprintf("d/%04d", i)).Open(g.ctx, false, false)
+			g.ok(err)
+			open = append(open, f)
+			if i < n-1 {
+				g.ok(g.unlink(fmt.Sprintf("d/%04d", i)))
+			}
+		}
+		if err := g.tree.Rmdir(g.ctx, g.tree.Root(), "d"); !errors.Is(err, ErrNotEmpty) {
+			t.Errorf("rmdir beside one that stays: %v, want ErrNotEmpty", err)
+		}
+		g.ok(g.unlink(fmt.Sprintf("d/%04d", n-1)))
+		g.ok(g.tree.Rmdir(g.ctx, g.tree.Root(), "d"))
+		g.wantLs("", "")
+		for _, f := range open {
+			f.CloseHandle(false)
+		}
+		g.settle()
+		g.keys()
+	})
+}
+
 // A listing that was on its way when we changed something is corrected.
 func TestListingThatIsOvertaken(t *testing.T) {
 	treeSim(t, "", func(t *testing.T, g *treeRig) {
