@@ -289,6 +289,33 @@ func TestRegistry(t *testing.T) {
 	}
 }
 
+// A PID is given to another process one day: the record of the mount that had it goes, and that of
+// the next mount there, with the same PID, stays.
+func TestRegistryOfAPIDThatIsUsedAgain(t *testing.T) {
+	reg := testRegistry(t)
+	rec := record{Mountpoint: "/m", PID: os.Getpid()}
+	if err := reg.add(rec); err != nil {
+		t.Fatal(err)
+	}
+	base := reg.base("/m", rec.PID)
+	dead := strings.TrimSuffix(base, startOf(rec.PID)) + "1"
+	raw, err := json.Marshal(record{Mountpoint: "/m", PID: rec.PID, Socket: dead + ".sock"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{dead + ".json", dead + ".sock"} {
+		if err := os.WriteFile(name, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := reg.list(); err != nil || len(all) != 1 || all[0] != rec {
+		t.Errorf("list = %v, %v, want %v", all, err, rec)
+	}
+	if left, err := os.ReadDir(reg.dir); err != nil || len(left) != 1 || left[0].Name() != filepath.Base(base)+".json" {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 // What a dead process left is removed, perhaps late, when its successor at the same mountpoint
 // runs: that is reached all the same.
 func TestRemovalOfADeadMountSparesTheNext(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -32,7 +33,8 @@ type record struct {
 
 // registry is the directory of the records: one JSON file and one socket for
 // each mount. It belongs to one user, and nobody else can enter it. No two processes
-// use the same file, so what a dead one left can be removed at any time.
+// use the same file, also where the system gives a PID once more, so what a dead one left can
+// be removed at any time.
 type registry struct{ dir string }
 
 // registryDir depends on the user alone, so that a mount is found from every
@@ -72,7 +74,13 @@ func openRegistry(dir string) (*registry, error) {
 func (r *registry) base(mountpoint string, pid int) string {
 	h := fnv.New64a()
 	h.Write([]byte(mountpoint))
-	return filepath.Join(r.dir, fmt.Sprintf("%016x-%d", h.Sum64(), pid))
+	return filepath.Join(r.dir, fmt.Sprintf("%016x-%d-%s", h.Sum64(), pid, startOf(pid)))
+}
+
+// lives tells whether the process still runs that left a record at the path, and not another
+// one that has its PID. A name without a start is believed.
+func (r *registry) lives(path string, rec record) bool {
+	return processLives(rec.PID) && (path == r.base(rec.Mountpoint, rec.PID)+".json" || strings.Count(filepath.Base(path), "-") == 1)
 }
 
 // add writes a record whole or not at all.
@@ -120,8 +128,9 @@ func (r *registry) list() ([]record, error) {
 		if err != nil {
 			continue
 		}
-		if !processLives(rec.PID) {
-			r.remove(rec)
+		if !r.lives(path, rec) {
+			os.Remove(path)
+			os.Remove(rec.Socket)
 			continue
 		}
 		live = append(live, rec)
@@ -226,10 +235,24 @@ func processLives(pid int) bool {
 	if pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
 	}
+	state := statOf(pid)
+	return len(state) == 0 || state[0] != "Z" // without: not Linux
+}
+
+// startOf is when a process began, in the system's own units; empty: the system does not tell.
+func startOf(pid int) string {
+	if stat := statOf(pid); len(stat) > 19 {
+		return stat[19]
+	}
+	return ""
+}
+
+// statOf is what Linux tells of a process behind its name, from the state on.
+// Source: proc_pid_stat(5)
+func statOf(pid int) []string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return true // not Linux
+		return nil
 	}
-	_, state, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(state, "Z")
+	return strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 }
