@@ -17,10 +17,8 @@ import (
 )
 
 const (
-	// fetchDemandSlots and fetchAheadSlots are how many requests run at once for
-	// readers who wait, and for those who do not yet.
+	// fetchDemandSlots is how many requests run at once for readers who wait.
 	fetchDemandSlots = 48
-	fetchAheadSlots  = 48
 	// fetchLoadSlots is how many flights nobody waits for are read from disk at once.
 	fetchLoadSlots = 8
 
@@ -63,7 +61,7 @@ type Fetcher struct {
 	admission *semaphore.Weighted // bytes that unfinished reads pin: what Demand owns
 	admitMax  int64
 	demand    chan struct{} // slots
-	ahead     chan struct{}
+	ahead     fetchSlots
 	loads     chan struct{}
 	streams   atomic.Int64  // open windows in the mount
 	pressure  chan struct{} // memory is short
@@ -93,10 +91,10 @@ func NewFetcher(o FetchOptions) *Fetcher {
 		blocks:   cache.New(o.Budget, o.Arena, o.Memory, o.Disk),
 		admitMax: max(o.Budget.Min(mem.Demand), mem.BlockSize),
 		demand:   make(chan struct{}, fetchDemandSlots),
-		ahead:    make(chan struct{}, fetchAheadSlots),
 		loads:    make(chan struct{}, fetchLoadSlots),
 		pressure: make(chan struct{}, 1),
 	}
+	f.ahead.width = f.link.Width
 	f.keeper.wake = make(chan struct{}, 1)
 	f.admission = semaphore.NewWeighted(f.admitMax)
 	f.mu.readers = make(map[*Reader]bool)
@@ -186,58 +184,21 @@ func (f *Fetcher) load(flight *cache.Flight) error {
 
 // fetchMissing brings what lies before the next block on disk.
 func (f *Fetcher) fetchMissing(r *Remote, flight *cache.Flight, turn fetchTurn) error {
-	giveBack, err := f.takeSlot(flight, turn)
-	if err != nil {
-		return err
-	}
-	defer giveBack()
-	off, n := flight.Missing()
-	return f.pull(turn.context(flight.Context()), r, &missingRun{flight, off + n}, flight.Wanted)
-}
-
-// missingRun is the part of a flight that comes from the bucket.
-type missingRun struct {
-	*cache.Flight
-	end int64
-}
-
-func (m *missingRun) Range() (off, n int64) {
-	off, n = m.Flight.Range()
-	return off, min(n, max(m.end-off, 0))
-}
-
-// takeSlot waits for the flight's turn. One that a reader waits for has its own queue,
-// and changes over to it.
-func (f *Fetcher) takeSlot(flight *cache.Flight, turn fetchTurn) (giveBack func(), err error) {
 	turn.await(flight)
-	if f.takeAhead(flight, turn.slots) {
-		if f.takeAhead(flight, f.ahead) {
-			return func() { <-f.ahead; <-turn.slots }, nil
-		}
-		<-turn.slots
+	off, n := flight.Missing()
+	run := &missingRun{Flight: flight, end: off + n}
+	if place := f.ahead.take(flight); place != nil {
+		defer place.end()
+		run.at(place, n, &f.link)
+		return f.pull(turn.context(flight.Context()), r, run, flight.Wanted)
 	}
 	select {
 	case f.demand <- struct{}{}:
-		return func() { <-f.demand }, nil
+		defer func() { <-f.demand }()
 	case <-flight.Context().Done():
-		return nil, flight.Context().Err()
+		return flight.Context().Err()
 	}
-}
-
-// takeAhead waits for one of the slots; false: somebody waits for the flight, or it has ended.
-func (f *Fetcher) takeAhead(flight *cache.Flight, slots chan struct{}) bool {
-	select {
-	case <-flight.Urgent():
-		return false
-	default:
-	}
-	select {
-	case slots <- struct{}{}:
-		return true
-	case <-flight.Urgent():
-	case <-flight.Context().Done():
-	}
-	return false
+	return f.pull(turn.context(flight.Context()), r, run, flight.Wanted)
 }
 
 // maxWindow is what one stream may have ahead now: all share what prefetch can have.

@@ -11,6 +11,9 @@ const (
 	linkEpoch = 100 * time.Millisecond
 	linkLong  = time.Second
 	linkBytes = 1 << 20
+	// linkNarrow and linkWide are how many requests are taken to fill the link, at least and at most.
+	linkNarrow = 8
+	linkWide   = 64
 	// linkForgets is the part of the rate that each measurement below it takes away: one of
 	// a second in which the reader did not ask for all is soon forgotten, and so is a
 	// link that has become slow.
@@ -24,6 +27,7 @@ type fetchLink struct {
 	roundTrip time.Duration // from request to answer: the shortest, slowly forgotten
 	usual     time.Duration // from request to answer: the mean,
 	spread    time.Duration // and how far from it answers are
+	each      int64         // bytes a second of one request, once it is answered
 	rate      int64         // bytes a second of all requests, while some reader wanted more
 
 	began time.Time // of the measurement
@@ -63,6 +67,43 @@ func (l *fetchLink) RoundTrip() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.roundTrip
+}
+
+// carried is told of a request that brought so many bytes, and how long it took with its answer.
+// alone: hardly any other was under way, so that it had what one can have.
+func (l *fetchLink) carried(bytes int64, took time.Duration, alone bool) {
+	if bytes < linkBytes {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	each := int64(float64(bytes) / max(took-l.roundTrip, time.Millisecond).Seconds())
+	switch {
+	case l.each == 0:
+		l.each = each
+	case each > l.each:
+		l.each += min(each-l.each, 2*l.each) / 8
+	case alone:
+		l.each += (each - l.each) / 8
+	}
+}
+
+// Width is how many requests fill the link: by the rate of all and that of one, and half as many
+// again, so that more are tried as long as they bring more.
+func (l *fetchLink) Width() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.each == 0 {
+		return linkNarrow
+	}
+	return int(min(max(l.rate*3/2/l.each, linkNarrow), linkWide))
+}
+
+// Each is what one request brings a second, 0 while it is not known.
+func (l *fetchLink) Each() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.each
 }
 
 // Rate is what a further stream can have, when others share the link; 0 while it is not

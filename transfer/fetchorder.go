@@ -8,27 +8,17 @@ import (
 	"s3mount/cache"
 )
 
-// readerSlots is how many requests of one reader run at once that nobody waits for yet. More would
-// bring no bytes sooner where these fill the link: they would stand in line on it, in front of what
-// everybody else asks for.
-const readerSlots = 16
-
 // fetchOrder has the requests of one reader ask for their slots and connections in the order in
 // which they were decided: those that wait for nothing go to what is read first. Goroutines that
 // begin together run in any order.
 type fetchOrder struct {
-	slots chan struct{}
-
 	mu   sync.Mutex
 	last <-chan struct{} // closed when the latest request has asked; nil: there was none
 }
 
-func newFetchOrder() *fetchOrder { return &fetchOrder{slots: make(chan struct{}, readerSlots)} }
-
 // fetchTurn is the place of one request.
 type fetchTurn struct {
 	before <-chan struct{}
-	slots  chan struct{}
 	leave  func() // lets the next one ask; may be called again
 }
 
@@ -36,7 +26,7 @@ func (o *fetchOrder) next() fetchTurn {
 	asked := make(chan struct{})
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	t := fetchTurn{before: o.last, slots: o.slots, leave: sync.OnceFunc(func() { close(asked) })}
+	t := fetchTurn{before: o.last, leave: sync.OnceFunc(func() { close(asked) })}
 	o.last = asked
 	return t
 }

@@ -52,7 +52,7 @@ func (g *fetchRig) close() {
 		g.t.Errorf("left behind: %+v", s)
 	}
 	f := g.fetcher
-	if slots := len(f.demand) + len(f.ahead) + len(f.loads); slots != 0 || f.streams.Load() != 0 || !f.admission.TryAcquire(f.admitMax) {
+	if slots := len(f.demand) + f.ahead.active + f.ahead.ending + len(f.ahead.waiting) + len(f.loads); slots != 0 || f.streams.Load() != 0 || !f.admission.TryAcquire(f.admitMax) {
 		g.t.Errorf("left behind: %d slots, %d streams, or reads that were admitted", slots, f.streams.Load())
 	}
 	if g.budget.Used() != 0 || g.arena.InUse() != 0 {

@@ -18,7 +18,7 @@ type Reader struct {
 	fetcher *Fetcher
 	remote  *Remote
 	content cache.Content
-	order   *fetchOrder
+	order   fetchOrder
 
 	reading atomic.Int32 // reads under way
 	ended   atomic.Int64 // when the last one ended, if there is none
@@ -36,7 +36,7 @@ type Reader struct {
 // NewReader starts reading r. Close gives back what is held for it.
 func (f *Fetcher) NewReader(r *Remote) *Reader {
 	o := r.Object()
-	rd := &Reader{fetcher: f, remote: r, order: newFetchOrder()}
+	rd := &Reader{fetcher: f, remote: r}
 	rd.content = cache.Content{
 		ID: r.id, Size: o.Size, Fill: func(fl *cache.Flight) { f.fill(r, fl, rd.order.next()) },
 		Full: func(i int64, p []byte, loaded bool) { f.checkBlock(r, &rd.content, i, p, loaded) },
@@ -144,7 +144,7 @@ func (r *Reader) claim(off, n int64, idle time.Duration, c *Chunks) error {
 	now := time.Now()
 	d := r.mu.plan.Read(off, n, plan.Conditions{
 		Now: now.UnixNano(), Idle: int64(idle), Ready: ready,
-		MaxWindow: f.maxWindow(), RoundTrip: int64(f.link.RoundTrip()),
+		MaxWindow: f.maxWindow(), RoundTrip: int64(f.link.RoundTrip()), Each: f.link.Each(),
 		Rate: f.link.Rate(f.streams.Load() - int64(r.mu.streams)),
 	})
 	f.link.measure(now, f.stats.fetched.Load(), d.Bound)

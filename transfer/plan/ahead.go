@@ -11,7 +11,7 @@ func (r *Readahead) fetchWindow(s *stream, slot int, off, end int64, d *Decision
 	}
 	begin := s.edge
 	for s.edge < r.size {
-		step := stagger(s.step(), s.hi+s.width-begin, s.edge-begin)
+		step := stagger(s.step(r.longest), s.hi+s.width-begin, s.edge-begin)
 		if min(s.edge+step, r.size) > s.hi+s.width && s.edge >= end {
 			break
 		}
@@ -46,7 +46,7 @@ func (r *Readahead) Refused(q Request) {
 func (r *Readahead) fetchBackwards(s *stream, slot int, off int64, d *Decision) {
 	begin := s.edge
 	for s.edge > 0 {
-		step := stagger(s.step(), s.width-s.lo+begin, begin-s.edge)
+		step := stagger(s.step(r.longest), s.width-s.lo+begin, begin-s.edge)
 		if s.edge <= off && max(s.edge-step, 0) < s.lo-s.width {
 			break
 		}
@@ -56,10 +56,10 @@ func (r *Readahead) fetchBackwards(s *stream, slot int, off int64, d *Decision) 
 	}
 }
 
-// step is the size of one request.
-func (s *stream) step() int64 {
+// step is the size of one request, the longest that one should be.
+func (s *stream) step(longest int64) int64 {
 	n := int64(minRequest)
-	for n < maxRequest && n*16 <= s.width {
+	for n < longest && n*16 <= s.width {
 		n *= 2
 	}
 	return n

@@ -22,6 +22,7 @@ const (
 	slowWindow  = 8 * mib   // window that every pace may have
 	minRequest  = 1 * mib
 	maxRequest  = 8 * mib
+	longRequest = 250 * millisecond // of what one request brings: a longer one comes late as a whole
 
 	millisecond = int64(1e6)
 	second      = int64(1e9)
@@ -31,7 +32,7 @@ const (
 	hiccup      = 200 * millisecond // and, at least, of one that the link sets
 	leftFor     = 250 * millisecond // what is taken for a round trip while none is known
 	longestLeft = 10 * second       // the longest patience with streams that are not read
-	opening     = 100 * millisecond // of a known rate, and three round trips: what a window opens with
+	opening     = 100 * millisecond // of a known rate, three round trips, and two requests: what a window opens with
 )
 
 // Conditions is what a decision depends on besides the read itself.
@@ -41,6 +42,7 @@ type Conditions struct {
 	Ready     bool  // the bytes of the read are there already
 	MaxWindow int64 // bytes that one stream may have ahead
 	RoundTrip int64 // nanoseconds from request to first byte
+	Each      int64 // bytes a second of one request; 0: not known
 	Rate      int64 // bytes a second that the link has for the file; 0: not known
 
 	greedy bool  // the reader takes what it gets, and asks for more at once
@@ -86,9 +88,10 @@ type Readahead struct {
 	strided  int64 // number of strides fetched ahead
 	pace     int64 // bytes a second of the latest stream but one that lived long enough; 0: none did
 
-	latest int64 // time of the latest read
-	spent  int64 // recent time,
-	unused int64 // and how much of it nobody waited for a read
+	longest int64 // size of a request that does not take too long
+	latest  int64 // time of the latest read
+	spent   int64 // recent time,
+	unused  int64 // and how much of it nobody waited for a read
 }
 
 // NewReadahead follows the reads of an object of size bytes in blocks of block bytes.

@@ -143,7 +143,11 @@ func (s *stream) open(width int64, c Conditions) {
 
 // known is what fills a link whose rate is known, 0 where it is not.
 func (c *Conditions) known() int64 {
-	return int64(float64(c.Rate) * float64(max(opening, 3*c.RoundTrip)) / float64(second))
+	request := int64(0) // of the least size
+	if c.Each > 0 {
+		request = c.RoundTrip + minRequest*second/c.Each
+	}
+	return int64(float64(c.Rate) * float64(max(opening, 3*c.RoundTrip, 2*request)) / float64(second))
 }
 
 // opening is the window of a stream that shows to be one.

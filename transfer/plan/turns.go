@@ -11,6 +11,10 @@ func (r *Readahead) observe(c *Conditions) {
 		r.spent, r.unused = r.spent/2, r.unused/2
 	}
 	r.latest = c.Now
+	r.longest = maxRequest
+	for c.Each > 0 && r.longest > minRequest && r.longest*second/c.Each > longRequest {
+		r.longest /= 2
+	}
 	c.greedy = r.spent > 2*paceEpoch && r.unused < r.spent/2
 }
 
