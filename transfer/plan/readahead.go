@@ -16,8 +16,10 @@ const (
 	reorder     = 2 * mib   // distance at which a read still belongs to a stream
 	keepBehind  = reorder   // bytes that a stream holds on to: a read may overtake the one before it
 	openWindow  = 4 * mib   // least window of a stream when it shows to be one
+	splitMost   = 4         // requests for a first range that one would bring slowly
 	bulkRead    = 512 * kib // who reads this much first of a file, from its begin, has openWindow at once
-	headPart    = 256       // this part of a file with a tail, up to openWindow, comes with its first read
+	headPart    = 256       // this part of a file with a tail, up to headMost, comes with its first read:
+	headMost    = 8 * mib   // a few frames, also of footage that is hardly compressed
 	blindWindow = 32 * mib  // largest window while the pace is not known
 	slowWindow  = 8 * mib   // window that every pace may have
 	minRequest  = 1 * mib
@@ -26,6 +28,7 @@ const (
 
 	millisecond = int64(1e6)
 	second      = int64(1e9)
+	splitFrom   = 4 * millisecond   // one brings it slowly: in more than this, and a fourth of a round trip
 	paceEpoch   = 100 * millisecond // the pace is measured over this long,
 	paceTime    = 500 * millisecond // and remembered for about this long
 	runway      = 400 * millisecond // what is kept ahead of a steady pace,
@@ -181,7 +184,7 @@ func (r *Readahead) create(off, n int64, c Conditions, d *Decision) int {
 	}
 	r.streams[slot] = r.first(off, n, c)
 	s := &r.streams[slot]
-	d.Fetch = append(d.Fetch, Request{slot, floor(off, r.block), s.edge - floor(off, r.block)})
+	r.fetchFirst(slot, floor(off, r.block), s.edge, c, d)
 	if !r.started {
 		r.begin(s, slot, off, n, c, d)
 	}
@@ -202,10 +205,31 @@ func (r *Readahead) begin(s *stream, slot int, off, n int64, c Conditions, d *De
 		return
 	}
 	from := floor(max(r.size-r.tail, s.edge), r.block)
-	d.Fetch = append(d.Fetch, Request{Scatter, from, r.size - from})
-	for s.edge < min(r.size/headPart, openWindow) {
+	half := from + min(ceil((r.size-from)/2, r.block), r.size-from)
+	for _, q := range []Request{{Scatter, from, half - from}, {Scatter, half, r.size - half}} {
+		if q.N > 0 { // short ones, since nobody knows at which of its bytes the index begins
+			d.Fetch = append(d.Fetch, q)
+		}
+	}
+	head := min(r.size/headPart, headMost)
+	if c.Rate > 0 {
+		head = min(head, max(c.known(), firstFetch)) // or the tail would come late
+	}
+	for s.edge < head {
 		d.Fetch = append(d.Fetch, Request{slot, s.edge, minRequest})
 		s.edge += minRequest
+	}
+}
+
+// fetchFirst requests the first range of a stream: in several requests at once, where one alone
+// would take long beside the round trip.
+func (r *Readahead) fetchFirst(slot int, from, to int64, c Conditions, d *Decision) {
+	step := to - from
+	if c.Each > 0 && step*second/c.Each > max(c.RoundTrip/4, splitFrom) {
+		step = ceil(max(step/splitMost, 1), r.block)
+	}
+	for ; from < to; from += step {
+		d.Fetch = append(d.Fetch, Request{slot, from, min(step, to-from)})
 	}
 }
 
