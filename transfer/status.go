@@ -195,7 +195,7 @@ func (f *File) sending(c *content) (State, time.Time) {
 		switch {
 		case p.state == partSending:
 			return StateUploading, time.Time{}
-		case p.state != partQueued:
+		case p.state != partQueued || p.rests:
 		case !p.again.After(time.Now()):
 			queued = true
 		case again.IsZero() || p.again.Before(again):

@@ -23,6 +23,7 @@ type upload struct {
 	pieces   []plan.Piece // of an edit; nil: by layout
 
 	parts    map[int]*part
+	retries  retries
 	next     int // first part that advance has not looked at
 	starting bool
 	intent   string // record that says that it is being created, when its content was dropped
@@ -48,6 +49,7 @@ type part struct {
 	sum    s3.Sum // as the store compared it
 	sums   sum.Sums
 	misses int
+	rests  bool        // until another part was taken
 	again  time.Time   // while it waits for its next try
 	timer  *time.Timer // that ends the wait
 }
@@ -212,7 +214,15 @@ func (f *File) sendPart(j partJob, taken func()) bool {
 	span, ok := s.span(j.n, c.ext.Size())
 	if !ok || s.ctx.Err() != nil || p.state != partQueued || !span.Copy && c.spool == nil && c.ext.Bytes(plan.Data) > 0 {
 		p.state = partIdle
+		if j.n == s.retries.probe && s.ctx.Err() == nil {
+			f.tryAll(c, s)
+		}
 		f.cond.Broadcast()
+		f.mu.Unlock()
+		return false
+	}
+	if !s.retries.mayTry(j.n) {
+		p.rests = true
 		f.mu.Unlock()
 		return false
 	}
@@ -267,6 +277,7 @@ func (f *File) partSent(j partJob, p *part, sent s3.Part, sums sum.Sums, err err
 		p.state, p.etag, p.sum, p.sums, p.misses = partSent, sent.ETag, sent.Sum, sums, 0
 		f.eng.signalFreed() // it may leave the spool
 		f.lastErr = nil
+		f.tryAll(j.c, j.s)
 		return
 	}
 	p.state = partIdle
@@ -277,15 +288,8 @@ func (f *File) partSent(j partJob, p *part, sent s3.Part, sums sum.Sums, err err
 		j.s.err = err
 		return
 	}
-	p.misses++
-	p.state = partQueued
 	f.lastErr = err
-	p.again = time.Now().Add(backoff(p.misses))
-	p.timer = time.AfterFunc(backoff(p.misses), func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.submitPart(j)
-	})
+	f.partFailed(j, p)
 }
 
 // sendRest sends every part that the bucket does not have as it is now, and waits

@@ -17,6 +17,7 @@ import (
 const (
 	maxAttempts    = 8  // while the server answers, and says that it could not
 	maxThrottled   = 22 // of a patient request, while the server says that requests come too fast: about a minute
+	maxOfPart      = 2  // of a part: each costs the link all of its bytes
 	maxUnanswered  = 3  // while it does not, or what comes cannot be read: who is offline has to know soon
 	brokenDelay    = 100 * time.Millisecond
 	throttleDelay  = 500 * time.Millisecond
@@ -36,9 +37,13 @@ func newRetryer() aws.Retryer { return retryer(maxAttempts) }
 // others for one that is down.
 func patient(o *awss3.Options) { o.Retryer = retryer(maxThrottled) }
 
-func retryer(throttles int) aws.Retryer {
+// brief is an option of requests that carry a part: who sends those repeats them, after others
+// have had their turn.
+func brief(o *awss3.Options) { o.Retryer = retryer(maxOfPart) }
+
+func retryer(attempts int) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = throttles
+		o.MaxAttempts = attempts
 		o.RateLimiter = ratelimit.None
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, err error) (time.Duration, error) {
 			if attempt >= maxAttempts && !throttled(err) {
