@@ -7,35 +7,41 @@ import (
 	"s3mount/transfer/journal"
 )
 
-// apply writes and removes records of the journal in one transaction, with what it refused to
-// remove before.
+// apply writes and removes records of the journal in one transaction, with what it refused
+// before and is still owed.
 func (e *Engine) apply(put []journal.Record, remove ...string) error {
 	e.mu.Lock()
-	around, refused := e.around, e.refused
-	e.refused = nil
+	around, owed, refused := e.around, e.owed, e.refused
+	e.owed, e.refused = nil, nil
 	e.mu.Unlock()
-	if len(put)+len(remove)+len(refused) == 0 {
+	if len(put)+len(remove)+len(owed)+len(refused) == 0 {
 		return nil
 	}
 	if around == nil {
 		around = func(apply func() error) error { return apply() }
 	}
-	err := around(func() error { return e.journal.Apply(put, slices.Concat(refused, remove)...) })
+	err := around(func() error {
+		return e.journal.Apply(slices.Concat(owed, put), slices.Concat(refused, remove)...)
+	})
 	if err != nil {
-		e.removeLater(refused...)
+		e.applyLater(owed, refused...)
 	}
 	return err
 }
 
 // removeLater removes records, which nobody writes any more, as soon as the journal does not
 // refuse that any more.
-func (e *Engine) removeLater(ids ...string) {
-	if len(ids) == 0 {
+func (e *Engine) removeLater(ids ...string) { e.applyLater(nil, ids...) }
+
+// applyLater is apply for what the journal has refused: it goes with the next transaction,
+// whoever makes that.
+func (e *Engine) applyLater(put []journal.Record, remove ...string) {
+	if len(put)+len(remove) == 0 {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.refused = append(e.refused, ids...)
+	e.owed, e.refused = append(e.owed, put...), append(e.refused, remove...)
 	if e.removing {
 		return
 	}
@@ -51,7 +57,7 @@ func (e *Engine) removeLater(ids ...string) {
 				continue
 			}
 			e.mu.Lock()
-			done := len(e.refused) == 0
+			done := len(e.owed)+len(e.refused) == 0
 			e.removing = !done
 			e.mu.Unlock()
 			if done {

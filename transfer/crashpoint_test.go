@@ -239,6 +239,18 @@ func (g *crashRig) moveObject(f *File, from, to string) {
 	}, func(w bucketState) { w.move(from, to) })
 }
 
+// moveOver renames a published file over another one as names does.
+func (g *crashRig) moveOver(f, victim *File, from, to string) {
+	g.step(func() error {
+		if _, err := g.engine.MoveObject(g.stopped, f, to, victim, nil); err != nil {
+			victim.Attach()
+			return err
+		}
+		victim.Drop()
+		return nil
+	}, func(w bucketState) { w.move(from, to) })
+}
+
 // moveDir renames a directory as names does: files below it that are in use are given.
 func (g *crashRig) moveDir(from, to string, files ...*File) {
 	g.step(func() error {
@@ -412,6 +424,74 @@ var crashScenarios = map[string]func(g *crashRig){
 			victim.Drop()
 			return nil
 		}, func(w bucketState) { w.move("k", "l") })
+		g.settle()
+	},
+	"rename of an object that is written": func(g *crashRig) {
+		f, data := g.object("k", []byte("old bytes")), []byte("new bytes")
+		g.open(f)
+		g.patch(f, []byte("new"), 0)
+		g.step(func() error { return f.Flush(g.stopped) }, func(w bucketState) { w["k"] = wanted{data, ModeFile | 0o644} })
+		g.moveObject(f, "k", "l")
+		g.close(f, "l", data)
+		g.settle()
+	},
+	"rename of what changed its mode, then two versions of it": func(g *crashRig) {
+		f, data := g.object("k", []byte("old bytes")), []byte("old bytes")
+		g.chmod(f, "k", 0o600)
+		g.rename(f, "k", "l")
+		for off, p := range []string{"A", "B"} {
+			g.open(f)
+			g.patch(f, []byte(p), int64(off))
+			data = patched(data, p, off)
+			g.step(func() error {
+				err := f.Flush(g.stopped)
+				f.CloseHandle(true)
+				return err
+			}, func(w bucketState) { w["l"] = wanted{data, ModeFile | 0o600} })
+		}
+		g.settle()
+	},
+	"rename of an object over what is new": func(g *crashRig) {
+		f := g.object("k", []byte("object"))
+		victim := g.file("l", []byte("victim"))
+		g.moveOver(f, victim, "k", "l")
+		g.settle()
+	},
+	"rename of an object over an edit": func(g *crashRig) {
+		f := g.object("k", []byte("object"))
+		victim := g.object("l", []byte("old victim"))
+		g.open(victim)
+		g.patch(victim, []byte("new"), 0)
+		g.close(victim, "l", []byte("new victim"))
+		g.moveOver(f, victim, "k", "l")
+		g.settle()
+	},
+	"rename of an object over a renamed edit": func(g *crashRig) {
+		f := g.object("k", []byte("object"))
+		victim := g.object("m", []byte("old victim"))
+		g.open(victim)
+		g.patch(victim, []byte("new"), 0)
+		g.close(victim, "m", []byte("new victim"))
+		g.rename(victim, "m", "l")
+		g.moveOver(f, victim, "k", "l")
+		g.settle()
+	},
+	"rename of an object over an upload": func(g *crashRig) {
+		f := g.object("k", []byte("object"))
+		data := writePattern(1, crashLarge)
+		victim := g.begin("l", data)
+		g.pause(time.Second)
+		g.close(victim, "l", data)
+		g.moveOver(f, victim, "k", "l")
+		g.settle()
+	},
+	"rename of an object over what is being written": func(g *crashRig) {
+		f := g.object("k", []byte("object"))
+		data := []byte("flushed, and still open")
+		victim := g.begin("l", data)
+		g.step(func() error { return victim.Flush(g.stopped) }, func(w bucketState) { w["l"] = wanted{data, ModeFile | 0o644} })
+		g.moveOver(f, victim, "k", "l")
+		g.step(func() error { victim.CloseHandle(true); return nil }, nil)
 		g.settle()
 	},
 	"made again where a renamed file was published": func(g *crashRig) {

@@ -148,13 +148,27 @@ func (e *Engine) deleteNow(ctx context.Context, rec *journal.Record, copied sour
 // deleteLater queues a journaled deletion, or the abort of a cancelled upload: behind
 // the operation before that it belongs to, so that it comes ahead of what is published
 // next under these keys, which may have the same bytes; nil: at the end.
-func (e *Engine) deleteLater(rec *journal.Record, before *ticket) {
+func (e *Engine) deleteLater(rec *journal.Record, before *ticket) { e.deleteAfter(rec, before, nil) }
+
+// notedPause is the time between two looks whether a deletion may begin.
+const notedPause = time.Second
+
+// deleteAfter is deleteLater that begins when noted is closed, and has its place from now on.
+func (e *Engine) deleteAfter(rec *journal.Record, before *ticket, noted <-chan struct{}) {
 	own, tries := *rec, 0
 	rec, gone := &own, rec.Delete
 	e.mu.Lock()
 	e.leaving[rec.ID] = rec
 	e.mu.Unlock()
 	e.queue.follow(before, func(t *ticket) {
+		if noted != nil {
+			select {
+			case <-noted:
+			default:
+				e.queue.retry(t, notedPause)
+				return
+			}
+		}
 		if u := rec.Upload; u != nil {
 			if err := e.bucket.Abort(e.ctx, u.Key, u.ID); retryable(err) || e.ctx.Err() != nil {
 				tries++

@@ -48,15 +48,25 @@ func (f *File) stopPublishing() {
 // Drop takes the file out of its name, which another file has, and forgets its unpublished
 // content. Descriptors go on reading it. What the journal refuses to forget at present goes
 // with its next transaction.
-func (f *File) Drop() {
+func (f *File) Drop() { f.dropFor() }
+
+// dropFor is Drop with more records that are written in the transaction. A file that has left
+// its name already has nothing to drop.
+func (f *File) dropFor(more ...journal.Record) {
 	f.stopPublishing()
 	f.saving.Lock()
 	f.mu.Lock()
+	if f.key == "" {
+		f.mu.Unlock()
+		f.saving.Unlock()
+		return
+	}
 	remove, notes := f.eng.givenUp(f)
 	f.mu.Unlock()
-	if err := f.eng.apply(notes, remove...); err != nil {
+	put := slices.Concat(more, notes)
+	if err := f.eng.apply(put, remove...); err != nil {
 		f.eng.log.Warn("the journal cannot forget a file yet", "key", f.Key(), "err", err)
-		f.eng.removeLater(remove...)
+		f.eng.applyLater(put, remove...)
 	}
 	f.dropped(remove, notes)
 }

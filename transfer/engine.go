@@ -87,7 +87,8 @@ type Engine struct {
 	creating  map[string]int               // keys at which uploads are being made that no content knows
 	lost      map[string]lostUpload        // keys of uploads whose ID is not known
 	writing   map[*File]bool               // files that were written through a descriptor that is still open
-	refused   []string                     // records that the journal could not remove
+	owed      []journal.Record             // that the journal could not write
+	refused   []string                     // records that it could not remove
 	removing  bool                         // that is tried again
 	leaving   map[string]*journal.Record   // what deleteLater deletes and aborts, by record
 	late      map[journal.Object]time.Time // what requests without an answer made, or until then may still make

@@ -28,8 +28,8 @@ type Copied struct{ From, To s3.Object }
 //
 // The intent is in the journal before the first copy. After a crash behind it the
 // next process completes the rename, for unpublished files too. When a copy fails,
-// the copies are deleted again, and all is as it was. It returns the objects that
-// could not be deleted yet; they will be.
+// the copies are deleted again, and all is as it was; what fails behind that is tried
+// again. It returns the objects that could not be deleted yet; they will be.
 func (e *Engine) MoveDir(ctx context.Context, from, to string, objects []s3.Object, relocate func(copies map[string]Copied) error) (later []ObjectRef, err error) {
 	rec := journal.Record{ID: journal.NewID(), Seq: e.nextSeq(), NoContent: true, Rename: &journal.Rename{From: from, To: to}}
 	for i := range objects {
@@ -41,21 +41,32 @@ func (e *Engine) MoveDir(ctx context.Context, from, to string, objects []s3.Obje
 	copies, unsure, err := e.copyAll(ctx, rec.Rename, objects)
 	if err != nil {
 		e.dropCopies(rec.Rename, copies, unsure)
-		return nil, errors.Join(err, e.apply(nil, rec.ID))
-	}
-	if err := relocate(copies); err != nil {
-		return nil, err // the next process completes it
-	}
-	done := journal.Record{ID: rec.ID, Seq: rec.Seq, NoContent: true, Delete: rec.Rename.Objects}
-	if err := e.apply([]journal.Record{done}); err != nil {
+		if noted := e.apply(nil, rec.ID); noted != nil {
+			e.removeLater(rec.ID)
+			err = errors.Join(err, noted)
+		}
 		return nil, err
+	}
+	err = relocate(copies)
+	done := journal.Record{ID: rec.ID, Seq: rec.Seq, NoContent: true, Delete: rec.Rename.Objects}
+	if err == nil {
+		err = e.apply([]journal.Record{done})
+	}
+	if err != nil { // all have their new names, and after a crash the next process sees to that
+		e.log.Warn("renamed, but the journal cannot note it yet", "from", from, "to", to, "err", err)
+		e.endMove(&done, from)
+		return done.Delete, nil
 	}
 	if err := e.deleteAll(ctx, done.Delete); err != nil {
 		e.log.Warn("old objects not deleted yet", "prefix", from, "err", err)
 		e.deleteLater(&done, nil)
 		return done.Delete, nil
 	}
-	return nil, e.apply(nil, done.ID)
+	if err := e.apply(nil, done.ID); err != nil {
+		e.log.Warn("renamed, but the journal cannot note it yet", "from", from, "to", to, "err", err)
+		e.removeLater(done.ID)
+	}
+	return nil, nil
 }
 
 // copyAll copies the objects to their new keys. On an error it returns the copies that were

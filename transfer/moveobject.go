@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"s3mount/internal/s3"
@@ -11,9 +12,9 @@ import (
 )
 
 // MoveObject renames a published file whose metadata are known: the server copies
-// its object, then the old one is deleted. It replaces the object of victim, or else
-// left, which the bucket still has at key; a version there that another client wrote
-// is kept under another name. After a crash in the middle the next process goes on.
+// its object, then the old one is deleted. It replaces the object of victim, which is dropped
+// then, or else left, which the bucket still has at key; a version there that another client
+// wrote is kept under another name. After a crash in the middle the next process goes on.
 // What could not be deleted yet is returned.
 func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *File, left *s3.Object) (later []ObjectRef, err error) {
 	from := f.Key()
@@ -41,12 +42,20 @@ func (e *Engine) MoveObject(ctx context.Context, f *File, key string, victim *Fi
 	}
 	props.SSE, props.SSEKMSKey, props.BucketKey = n.Props.SSE, n.Props.SSEKMSKey, n.Props.BucketKey
 	n.Key, n.Size, n.LastModified, n.Props, n.HasProps = key, o.Size, time.Now(), props, true
-	if err := f.Moved(key, &n); err != nil { // what was written meanwhile builds on the new object
-		return nil, err
-	}
 	rec = journal.Record{ID: rec.ID, Seq: rec.Seq, NoContent: true, Delete: rec.Delete}
-	if err := e.apply([]journal.Record{rec}); err != nil { // the intent says the same to the next process
+	if err := f.Moved(key, &n); err != nil { // what was written meanwhile builds on the new object
 		e.log.Warn("renamed, but the journal cannot note it yet", "key", key, "err", err)
+		if victim != nil {
+			victim.Drop()
+		}
+		e.endMove(&rec, from)
+		return rec.Delete, nil
+	}
+	if victim != nil { // what is closed there meanwhile goes, too: the name is not its own
+		victim.dropFor(rec)
+	} else if err := e.apply([]journal.Record{rec}); err != nil { // the intent says the same to the next process
+		e.log.Warn("renamed, but the journal cannot note it yet", "key", key, "err", err)
+		e.applyLater([]journal.Record{rec})
 	}
 	if !e.deleteNow(ctx, &rec, source{o.Key, o.ETag, asked}, nil) {
 		later = rec.Delete
@@ -107,25 +116,83 @@ func (f *File) relocate(key string, o *s3.Object) {
 	f.key = key
 }
 
-// Moved notes that a directory above the file was renamed; o is its object there,
-// nil when it had none.
+// Moved notes that the file has another key, or a directory above it; o is its object there,
+// nil when it had none. The name has changed also when the journal refuses that.
 func (f *File) Moved(key string, o *s3.Object) error {
 	f.relocate(key, o)
 	f.mu.Lock()
 	for _, c := range f.chain {
 		c.changes++
 	}
-	head, dirty := f.head(), len(f.chain) > 0
 	if f.ticket != nil {
 		f.eng.queue.touch(f.ticket, key)
 	}
+	f.noteName()
 	f.mu.Unlock()
-	switch {
-	case !dirty:
-		return nil
-	case head.rec == nil && !head.frozen:
-		f.eng.noteOpen(head.id, key)
-		return nil
+	return f.saveKnown()
+}
+
+// noteName notes the key of what is being written and not in the journal. The caller holds f.mu.
+func (f *File) noteName() {
+	if c := f.head(); len(f.chain) > 0 && c.rec == nil && !c.frozen {
+		f.eng.noteOpen(c.id, f.key)
 	}
-	return f.commit()
+}
+
+// saveKnown brings to the journal what has changed of the contents that it has, and those
+// that were closed. What is being written is safe with its close, and not before.
+func (f *File) saveKnown() error {
+	f.mu.Lock()
+	var list []*content
+	for _, c := range f.chain {
+		if (c.frozen || c.rec != nil) && (c.rec == nil || c.durable != c.changes) && !c.overflowed() {
+			list = append(list, c)
+		}
+	}
+	f.mu.Unlock()
+	for _, c := range list {
+		if err := f.save(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saveMoved is saveKnown for the files that the journal has at or below a former name.
+func (e *Engine) saveMoved(from string) (failed error) {
+	for _, f := range e.dirtyFiles() {
+		f.mu.Lock()
+		outdated := slices.ContainsFunc(f.chain, func(c *content) bool {
+			return c.rec != nil && c.durable != c.changes && below(c.rec.Key, from)
+		})
+		f.mu.Unlock()
+		if outdated {
+			failed = errors.Join(failed, f.saveKnown())
+		}
+	}
+	return failed
+}
+
+// endMove ends a rename that the journal has the intent of, and refused to note the end of:
+// the files under their present names first, then done, whose objects are deleted then. What
+// is made under the former names waits for that.
+func (e *Engine) endMove(done *journal.Record, from string) {
+	noted := make(chan struct{})
+	e.queue.wg.Go(func() {
+		for n := 1; ; n++ {
+			select {
+			case <-e.ctx.Done():
+				return
+			case <-time.After(backoff(n)):
+			}
+			if err := e.saveMoved(from); err != nil {
+				continue
+			}
+			if err := e.apply([]journal.Record{*done}); err == nil {
+				close(noted)
+				return
+			}
+		}
+	})
+	e.deleteAfter(done, nil, noted)
 }

@@ -57,6 +57,9 @@ func (e *Engine) Recover() (Recovered, error) {
 	if records, err = e.recoverRenames(records, &out); err != nil {
 		return out, err
 	}
+	if records, err = e.recoverMoves(records); err != nil {
+		return out, err
+	}
 	known := map[string]bool{}
 	byID := map[string]*journal.Record{}
 	follower := map[string]bool{} // records that another one builds on

@@ -82,7 +82,6 @@ func (f *File) rekey(key string, replaced *s3.Object, moved []journal.Object) (w
 		}
 		f.eng.queue.touch(f.ticket, keys...)
 	}
-	journaled := len(f.moved) > 0
 	for _, c := range f.chain {
 		if c != f.publishing {
 			if c.tried {
@@ -93,13 +92,14 @@ func (f *File) rekey(key string, replaced *s3.Object, moved []journal.Object) (w
 			}
 			c.changes++
 			c.meta.CtimeNS = f.meta.CtimeNS
-			list = append(list, c)
-			journaled = journaled || c.frozen || c.rec != nil
+			if c.frozen || c.rec != nil {
+				list = append(list, c)
+			}
 		}
 	}
-	if !journaled {
-		f.eng.noteOpen(f.head().id, key)
-		return was, nil, nil
+	f.noteName()
+	if last := f.head(); len(list) == 0 && len(f.moved) > 0 && last != f.publishing {
+		list = append(list, last) // nothing else can say what has to go
 	}
 	return was, list, nil
 }
@@ -142,7 +142,7 @@ func (f *File) saveName(list []*content, notes []journal.Record, gone []string) 
 	if err := f.saveAlso(list[last], notes, gone); err != nil {
 		return err
 	}
-	if err := f.commit(); err != nil { // whatever sends them saves them first
+	if err := f.saveKnown(); err != nil { // whatever sends them saves them first
 		f.eng.log.Warn("the journal cannot note a rename of older versions yet", "key", f.Key(), "err", err)
 	}
 	return nil

@@ -94,7 +94,7 @@ func (t *Tree) renameFile(ctx context.Context, src, dst *Node, p string) error {
 		return err
 	}
 	if victim != nil {
-		victim.Drop()
+		victim.Drop() // where MoveObject has not
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
