@@ -1,7 +1,9 @@
 package fs
 
 import (
+	"sync"
 	"syscall"
+	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
 
@@ -76,8 +78,48 @@ func (n *node) fail(c *call, op string, err error, attrs ...any) syscall.Errno {
 	attrs = append(attrs, "op", op, "ino", n.names.Ino(), "errno", errno.Error(), "err", err)
 	if expected(class) && errno != syscall.EIO {
 		n.fs.log.Debug("request refused", attrs...)
-	} else {
+	} else if more, ok := n.fs.failures.note(op + errno.Error()); ok {
+		if more > 0 {
+			attrs = append(attrs, "left_out", more)
+		}
 		n.fs.log.Warn("request failed", attrs...)
+	} else {
+		n.fs.log.Debug("request failed", attrs...)
 	}
 	return errno
+}
+
+const (
+	// failuresTime is how long failures of one kind are counted together,
+	// and failuresShown how many of them get a line in the log.
+	failuresTime  = 10 * time.Second
+	failuresShown = 10
+)
+
+// failures keeps a program that tries the same for ever from filling the log.
+type failures struct {
+	mu    sync.Mutex
+	kinds map[string]*failureKind
+}
+
+type failureKind struct {
+	since time.Time
+	count int
+}
+
+// note counts a failure. It tells whether it gets a line, and how many of its
+// kind had none before.
+func (f *failures) note(kind string) (leftOut int, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k, now := f.kinds[kind], time.Now()
+	if k == nil || now.Sub(k.since) >= failuresTime {
+		if k != nil {
+			leftOut = max(0, k.count-failuresShown)
+		}
+		k = &failureKind{since: now}
+		f.kinds[kind] = k
+	}
+	k.count++
+	return leftOut, k.count <= failuresShown
 }

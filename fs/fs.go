@@ -29,9 +29,10 @@ import (
 
 // filesystem is what all nodes of one mount share.
 type filesystem struct {
-	tree  *names.Tree
-	log   *slog.Logger
-	nodes table
+	tree     *names.Tree
+	log      *slog.Logger
+	nodes    table
+	failures failures
 
 	// writebacks holds the cancel channels of write requests that come from
 	// the page cache (a mapping), not from a write call.
@@ -46,6 +47,7 @@ type filesystem struct {
 func newFilesystem(tree *names.Tree, log *slog.Logger) *filesystem {
 	f := &filesystem{tree: tree, log: log}
 	f.nodes.init()
+	f.failures.kinds = map[string]*failureKind{}
 	f.mu.handles = make(map[*handle]struct{})
 	return f
 }
