@@ -124,7 +124,7 @@ func TestForbidden(t *testing.T) {
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
 	list := exec.Command("go", "list", "-json=ImportPath,Imports", "s3mount/...")
-	list.Dir = world.source // the embedded server changes the working directory
+	list.Dir = world.source
 	out, err := list.Output()
 	if err != nil {
 		var exit *exec.ExitError

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -29,7 +30,7 @@ type server struct {
 
 // shared is what lives as long as the test process.
 type shared struct {
-	source  string // directory of this package: the embedded server changes the working directory
+	source  string // directory of this package
 	dir     string // for everything; removed at the end
 	buckets atomic.Int64
 
@@ -50,6 +51,13 @@ type onced struct {
 var world shared
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(gatewayDir); dir != "" {
+		if err := serveGateway(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	source, err := os.Getwd()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -85,27 +93,64 @@ func onServers(t *testing.T, f func(t *testing.T, s *server)) {
 	}
 }
 
-// embedded is versitygw inside the test process.
+// gatewayDir names the variable that makes a process of this binary a server on that directory.
+const gatewayDir = "S3MOUNT_TEST_GATEWAY"
+
+// embedded is the embedded server, in a process of its own: while a test that has mapped a file
+// waits for a page, nothing else of its process may run, and the page may have to come from here.
 func embedded(t *testing.T) *server {
 	t.Helper()
 	g := &world.gateway
-	g.once.Do(func() {
-		dir := filepath.Join(world.dir, "gateway")
-		if g.err = os.MkdirAll(dir, 0o755); g.err != nil {
-			return
-		}
-		srv, err := embed.Start(context.Background(), dir)
-		if err != nil {
-			g.err = err
-			return
-		}
-		world.atEnd(func() { srv.Close() })
-		g.srv = &server{"embedded", client{srv.Endpoint(), srv.AccessKey, srv.SecretKey}}
-	})
+	g.once.Do(func() { g.srv, g.err = startGateway(filepath.Join(world.dir, "gateway")) })
 	if g.err != nil {
 		t.Fatalf("embedded server: %v", g.err)
 	}
 	return g.srv
+}
+
+func startGateway(dir string) (*server, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self)
+	cmd.Env, cmd.Stderr = append(os.Environ(), gatewayDir+"="+dir), os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	world.atEnd(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	var c client
+	if _, err := fmt.Fscanln(out, &c.endpoint, &c.access, &c.secret); err != nil {
+		return nil, fmt.Errorf("it does not start: %w", err)
+	}
+	return &server{"embedded", c}, nil
+}
+
+// serveGateway is the server's process: it ends with that which started it.
+func serveGateway(dir string) error {
+	srv, err := embed.Start(context.Background(), dir)
+	if err != nil {
+		return err
+	}
+	fmt.Println(srv.Endpoint(), srv.AccessKey, srv.SecretKey)
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	return srv.Close()
 }
 
 // minio is a MinIO process.
