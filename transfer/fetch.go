@@ -188,8 +188,8 @@ func (f *Fetcher) fetchMissing(r *Remote, flight *cache.Flight, turn fetchTurn) 
 	off, n := flight.Missing()
 	run := &missingRun{Flight: flight, end: off + n}
 	if place := f.ahead.take(flight); place != nil {
-		defer place.end()
 		run.at(place, n, &f.link)
+		defer run.over()
 		return f.pull(turn.context(flight.Context()), r, run, flight.Wanted)
 	}
 	select {

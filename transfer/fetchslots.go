@@ -25,11 +25,8 @@ type fetchSlots struct {
 
 // fetchPlace is that of one request.
 type fetchPlace struct {
-	slots *fetchSlots
-	early *time.Timer // leaves it before the answer is there; may be nil
-
-	// Guarded by slots.mu.
-	left, ended bool
+	slots  *fetchSlots
+	counts *int // active or ending of slots, whose lock guards it; nil: it does not count any more
 }
 
 // take waits for a place; nil: somebody waits for the flight, or it has ended.
@@ -46,7 +43,7 @@ func (s *fetchSlots) take(flight *cache.Flight) *fetchPlace {
 	s.mu.Unlock()
 	select {
 	case <-turn:
-		return &fetchPlace{slots: s}
+		return &fetchPlace{slots: s, counts: &s.active}
 	case <-flight.Urgent():
 	case <-flight.Context().Done():
 	}
@@ -71,36 +68,26 @@ func (s *fetchSlots) dispatch() {
 	}
 }
 
-// leaveAfter leaves the place to the next request after so long.
-func (p *fetchPlace) leaveAfter(d time.Duration) { p.early = time.AfterFunc(d, p.leave) }
+// leave gives the place to the next request: the rest comes within a round trip.
+func (p *fetchPlace) leave() { p.count(&p.slots.active, &p.slots.ending) }
 
-// leave gives the place to the next request, and may be called again.
-func (p *fetchPlace) leave() {
-	s := p.slots
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p.left || p.ended {
-		return
-	}
-	p.left = true
-	s.active--
-	s.ending++
-	s.dispatch()
+// forget says that the request has ended, or stands still: it is none of those that fill the link.
+func (p *fetchPlace) forget() {
+	p.leave()
+	p.count(&p.slots.ending, nil)
 }
 
-// end says that the request has ended.
-func (p *fetchPlace) end() {
-	if p.early != nil {
-		p.early.Stop()
-	}
+// count counts the request as something else, if that is what it counts as.
+func (p *fetchPlace) count(from, to *int) {
 	s := p.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.ended = true
-	if p.left {
-		s.ending--
-	} else {
-		s.active--
+	if p.counts != from {
+		return
+	}
+	*from--
+	if p.counts = to; to != nil {
+		*to++
 	}
 	s.dispatch()
 }
@@ -110,19 +97,31 @@ type missingRun struct {
 	*cache.Flight
 	end int64
 
-	place *fetchPlace // nil: it has none, or has left it
-	trip  time.Duration
-	began time.Time // of the body
-	came  int64     // bytes since
+	place    *fetchPlace // nil: it has none
+	trip     time.Duration
+	early    *time.Timer // leaves the place before the answer is there; nil: it comes first
+	still    *time.Timer // gives the place up when nothing comes for so long:
+	patience time.Duration
+	began    time.Time // of the body
+	came     int64     // bytes since
 }
 
 // at has the run leave its place when the rest of its n bytes will come within a round trip, which
-// may be before the answer.
+// may be before the answer, and give it up when it stands still. over follows.
 func (m *missingRun) at(place *fetchPlace, n int64, link *fetchLink) {
-	m.place, m.trip = place, link.RoundTrip()
+	m.place, m.trip, m.patience = place, link.RoundTrip(), link.Patience()
+	m.still = time.AfterFunc(m.patience, place.forget)
 	if each := link.Each(); each > 0 && float64(n)/float64(each) < m.trip.Seconds() {
-		place.leaveAfter(time.Duration(float64(n) / float64(each) * float64(time.Second)))
+		m.early = time.AfterFunc(time.Duration(float64(n)/float64(each)*float64(time.Second)), place.leave)
 	}
+}
+
+func (m *missingRun) over() {
+	m.still.Stop()
+	if m.early != nil {
+		m.early.Stop()
+	}
+	m.place.forget()
 }
 
 func (m *missingRun) Range() (off, n int64) {
@@ -135,6 +134,7 @@ func (m *missingRun) Advance(n int) error {
 	if m.place == nil {
 		return err
 	}
+	m.still.Reset(m.patience)
 	if m.began.IsZero() {
 		m.began = time.Now()
 	}
@@ -142,7 +142,6 @@ func (m *missingRun) Advance(n int) error {
 	took := max(time.Since(m.began), m.trip/4) // the first ones may come all at once
 	if _, left := m.Range(); float64(left)*float64(took) <= float64(m.came)*float64(m.trip) {
 		m.place.leave()
-		m.place = nil
 	}
 	return err
 }

@@ -1,10 +1,14 @@
 package transfer
 
 import (
+	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"s3mount/internal/mem"
+	"s3mount/internal/s3"
 	"s3mount/internal/s3/s3test"
 )
 
@@ -62,4 +66,40 @@ func TestReadHedgesALateAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReadGoesOnBesideAStall has the requests of some files get no answer: another file is read at
+// the speed of the link all the same.
+func TestReadGoesOnBesideAStall(t *testing.T) {
+	const n = 128 << 20
+	fetchSim(t, 512<<20, 512<<20, func(t *testing.T, g *fetchRig) {
+		g.warm(24)
+		g.server.Fault(func(r *http.Request) *s3test.Fault {
+			if off, _ := fetchTestRange(r.Header); off >= 1<<20 && strings.Contains(r.URL.Path, "stuck") {
+				return &s3test.Fault{NoAnswer: true}
+			}
+			return nil
+		})
+		for i := range 4 {
+			o := s3.Object{Key: fmt.Sprintf("stuck-%d.bin", i), Size: 512 << 20}
+			o.ETag = g.server.PutPattern(o.Key, o.Size)
+			r := g.fetcher.NewReader(NewRemote(ContentIDOf(o), o))
+			defer r.Close()
+			c, err := r.Read(t.Context(), 0, 1<<20) // opens a window
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Release()
+		}
+		time.Sleep(fetchTestTrip)
+		r := g.fetcher.NewReader(g.remote)
+		defer r.Close()
+		began := time.Now()
+		g.sequential(r, 0, n, 128<<10)
+		best := 2*fetchTestTrip + n*time.Second/fetchTestLink
+		t.Logf("took %v, %v without the other files", time.Since(began), best)
+		if took := time.Since(began); took > best+time.Second {
+			t.Error("more than a second longer than without the other files")
+		}
+	})
 }

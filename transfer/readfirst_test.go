@@ -13,7 +13,7 @@ import (
 func TestReadFirstFrame(t *testing.T) {
 	const size, frames, shared = 2<<30 - 12345, 5e6, 312e6
 	fetchSim(t, 256<<20, 256<<20, func(t *testing.T, g *fetchRig) {
-		g.warm(8)
+		g.warm(16)
 		g.object = s3.Object{Key: "film.mp4", Size: size, ETag: g.server.PutPattern("film.mp4", size)}
 		g.remote = NewRemote(ContentIDOf(g.object), g.object)
 		r := g.fetcher.NewReader(g.remote)
