@@ -102,7 +102,7 @@ type rangeAsk struct {
 func (f *Fetcher) request(ctx context.Context, ask *rangeAsk, to fetchTarget) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	sent, alone := time.Now(), f.blocks.Gauges().Flights < linkAlone
+	sent := time.Now()
 	body, err := f.answer(ctx, ask)
 	if err != nil {
 		return 0, fetchCause(ctx, err)
@@ -132,7 +132,7 @@ func (f *Fetcher) request(ctx context.Context, ask *rangeAsk, to fetchTarget) (i
 			return got, fetchCause(ctx, err)
 		}
 	}
-	f.link.carried(got, time.Since(sent), alone && f.blocks.Gauges().Flights < linkAlone)
+	f.link.carried(got, time.Since(sent), f.blocks.Gauges().Flights <= linkAlone)
 	return got, nil
 }
 

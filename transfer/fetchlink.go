@@ -14,7 +14,7 @@ const (
 	// linkNarrow and linkWide are how many requests are taken to fill the link, at least and at most.
 	linkNarrow = 8
 	linkWide   = 64
-	// linkAlone is how many requests under way share a link that one might fill.
+	// linkAlone is how many requests may be under way at the end of one that had what one can have.
 	linkAlone = 3
 	// linkForgets is the part of the rate that each measurement below it takes away: one of
 	// a second in which the reader did not ask for all is soon forgotten, and so is a
