@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"s3mount/internal/s3/s3test"
 )
@@ -79,4 +80,32 @@ func TestCrashKeepsTheAnnouncedSize(t *testing.T) {
 		g.keys("k")
 		g.idle()
 	})
+}
+
+// fallocate(2) sets the modification time also where it changes no byte and no size, whether the
+// file is being written or not.
+func TestAllocateCountsAsAWrite(t *testing.T) {
+	for _, keepSize := range []bool{false, true} {
+		for _, written := range []bool{false, true} {
+			writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+				f := g.existing("k", []byte("the bytes"))
+				g.open(f)
+				if written {
+					g.write(f, []byte("THE"), 0)
+				}
+				set := time.Now().Add(-time.Hour).UnixNano()
+				check(t, f.SetMeta(func(m *Meta) { m.MtimeNS = set }))
+				check(t, f.Allocate(context.Background(), 0, 4, keepSize))
+				if got := f.Meta().MtimeNS; got == set {
+					t.Errorf("keep size %v, written %v: the time is still that which was set", keepSize, written)
+				}
+				g.closeFile(f)
+				g.wait()
+				if got, want := g.server.Header("k").Get("X-Amz-Meta-Mtime"), formatTime(f.Meta().MtimeNS); got != want {
+					t.Errorf("keep size %v, written %v: mtime %s, want %s", keepSize, written, got, want)
+				}
+				g.idle()
+			})
+		}
+	}
 }

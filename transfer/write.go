@@ -282,18 +282,22 @@ func (e *Engine) layoutOf(c *content) plan.Layout {
 }
 
 // Allocate makes the file reach to off+n; keepSize leaves its size alone. Room is
-// taken when bytes are written.
+// taken when bytes are written. The file counts as written to in any case, as on a local disk.
 func (f *File) Allocate(ctx context.Context, off, n int64, keepSize bool) error {
+	if !keepSize && off+n > f.Size() {
+		return f.Truncate(ctx, off+n)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if keepSize {
-		f.mu.Lock()
-		defer f.mu.Unlock()
 		f.announce(f.head(), off+n)
-		return nil
 	}
-	if off+n <= f.Size() {
-		return nil
+	c, err := f.settled(f.openContent)
+	if err != nil {
+		return err
 	}
-	return f.Truncate(ctx, off+n)
+	f.touched(c, off, 0)
+	return nil
 }
 
 // PunchHole makes [off, off+n) inside the file zeros.
