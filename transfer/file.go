@@ -84,9 +84,22 @@ func (e *Engine) Open(o s3.Object, meta Meta) *File {
 // Create makes a File that does not exist in the bucket, or that replaces the
 // object replaced. It becomes an object when its last writer closes it.
 func (e *Engine) Create(key string, replaced *s3.Object, meta Meta) (*File, error) {
+	return e.create(key, replaced, meta, "")
+}
+
+// CreateUnheard is Create of a file that a request has perhaps put into the bucket already, with
+// the properties of that publication: no answer has come.
+func (e *Engine) CreateUnheard(key string, meta Meta, publication string) (*File, error) {
+	return e.create(key, nil, meta, publication)
+}
+
+func (e *Engine) create(key string, replaced *s3.Object, meta Meta, unheard string) (*File, error) {
 	f := e.newFile(key)
 	f.object, f.meta = replaced, meta
 	c := &content{id: journal.NewID(), born: journal.NewID()}
+	if unheard != "" {
+		c.born, c.tried, c.at = unheard, true, key
+	}
 	if err := e.journal.NoteOpen(c.id, key); err != nil {
 		return nil, err
 	}

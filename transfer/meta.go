@@ -42,6 +42,9 @@ const (
 	ModeLink = 0o120000
 )
 
+// NewPublication is an ID by which a publication is recognised.
+func NewPublication() string { return journal.NewID() }
+
 // Properties is the form in which meta travels with the object at key.
 // publication is stored with it when it is not empty.
 func Properties(m *Meta, key, publication string) s3.Properties {

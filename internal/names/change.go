@@ -107,7 +107,7 @@ func (n *Node) setDirMeta(ctx context.Context, change func(*transfer.Meta)) erro
 	change(&meta)
 	meta.CtimeNS = time.Now().UnixNano()
 	if p != "" {
-		if _, err := t.putMarker(ctx, p, &meta); err != nil {
+		if _, err := t.putMarker(ctx, p, &meta, ""); err != nil {
 			return err
 		}
 	}

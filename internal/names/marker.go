@@ -11,10 +11,11 @@ import (
 	"s3mount/transfer"
 )
 
-// putMarker writes the object that stands for a directory.
-func (t *Tree) putMarker(ctx context.Context, p string, meta *transfer.Meta) (s3.Object, error) {
+// putMarker writes the object that stands for a directory. It carries the ID of the publication
+// where there is one.
+func (t *Tree) putMarker(ctx context.Context, p string, meta *transfer.Meta, publication string) (s3.Object, error) {
 	key := t.key(p) + "/"
-	props := transfer.Properties(meta, key, "")
+	props := transfer.Properties(meta, key, publication)
 	o, err := t.bucket.Put(ctx, key, strings.NewReader(""), 0, &sum.Sums{}, props, s3.Cond{})
 	if err != nil {
 		return s3.Object{}, err
@@ -40,10 +41,14 @@ func (t *Tree) notePut(p string, o s3.Object) {
 
 // makeMarker makes the marker of a new directory: in the bucket, or where that cannot be
 // reached in the journal, as an empty file that is published like any other. Whoever knows that
-// nothing is answered does not ask: a program that copies a tree makes many directories.
+// nothing is answered does not ask: a program that copies a tree makes many directories. A request
+// without an answer may have made it all the same: by its publication that is known, for one
+// that is removed or renamed before it is published.
 func (t *Tree) makeMarker(ctx context.Context, p string, meta *transfer.Meta) (*s3.Object, *transfer.File, error) {
+	publication := ""
 	if t.bucket.Traffic().FailingSince.IsZero() {
-		o, err := t.putMarker(ctx, p, meta)
+		publication = transfer.NewPublication()
+		o, err := t.putMarker(ctx, p, meta, publication)
 		if err == nil {
 			return &o, nil, nil
 		}
@@ -51,7 +56,7 @@ func (t *Tree) makeMarker(ctx context.Context, p string, meta *transfer.Meta) (*
 			return nil, nil, err
 		}
 	}
-	f, err := t.engine.Create(t.key(p)+"/", nil, *meta)
+	f, err := t.engine.CreateUnheard(t.key(p)+"/", *meta, publication)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -197,3 +197,41 @@ func TestDirectoryBeforeItsMarker(t *testing.T) {
 		g.wantLs("", "new/")
 	})
 }
+
+// A marker that was made though no answer came is the directory's own: it goes with the
+// directory, under whichever name, and is no version of another client.
+func TestDirectoryWhoseMarkerWasNotHeardOf(t *testing.T) {
+	for _, what := range []string{"kept", "removed", "renamed"} {
+		t.Run(what, func(t *testing.T) {
+			treeSim(t, "", func(t *testing.T, g *treeRig) {
+				g.ls("")
+				g.server.Fault(func(r *http.Request) *s3test.Fault {
+					if r.Method == http.MethodPut {
+						return &s3test.Fault{LoseAnswer: true}
+					}
+					return nil
+				})
+				_, err := g.tree.Mkdir(g.ctx, g.tree.Root(), "d", 0o755, 0, 0)
+				g.ok(err)
+				g.server.Fault(nil)
+				g.keys("d/")
+				switch what {
+				case "removed":
+					g.ok(g.tree.Rmdir(g.ctx, g.tree.Root(), "d"))
+					g.settle()
+					g.keys()
+					g.wantLs("", "")
+				case "renamed":
+					g.ok(g.rename("d", "e"))
+					g.settle()
+					g.keys("e/")
+					g.wantLs("", "e/")
+				default:
+					g.settle()
+					g.keys("d/")
+					g.wantLs("", "d/")
+				}
+			})
+		})
+	}
+}

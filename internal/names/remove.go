@@ -101,7 +101,7 @@ func (t *Tree) keepParent(ctx context.Context, p string) error {
 	if !last {
 		return nil
 	}
-	_, err = t.putMarker(ctx, dir, &meta)
+	_, err = t.putMarker(ctx, dir, &meta, "")
 	return err
 }
 
