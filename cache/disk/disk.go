@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,6 +111,13 @@ type Stats struct {
 func Open(o Options) (*Tier, error) {
 	if o.Limit < MinLimit {
 		return nil, fmt.Errorf("a cache of %d bytes is too small", o.Limit)
+	}
+	above := filepath.Dir(o.Dir)
+	if err := os.MkdirAll(above, 0o700); err != nil {
+		return nil, err
+	}
+	if _, total, err := diskSpace(above); err == nil {
+		o.Limit = min(o.Limit, max(total, MinLimit)) // each slot takes memory: none for what the disk can never hold
 	}
 	if o.Queue <= 0 {
 		o.Queue = 64

@@ -106,3 +106,17 @@ func TestLowerLimitGivesBackWhatIsReserved(t *testing.T) {
 	}
 	closeTest(t, d)
 }
+
+// A limit that no disk has is that of the disk: it costs no memory beyond.
+func TestLimitBeyondTheDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "blocks")
+	d := openTest(t, dir, 100<<50)
+	defer closeTest(t, d)
+	_, total, err := diskSpace(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Stats().Limit; got > total {
+		t.Errorf("the limit is %d bytes, of a disk of %d", got, total)
+	}
+}
