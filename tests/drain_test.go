@@ -19,7 +19,8 @@ func TestDrain(t *testing.T) {
 		flags []string
 		stop  func(t *testing.T, m *mount)
 	}{
-		"limit": {[]string{"--drain-timeout=2s"}, func(t *testing.T, m *mount) { signalTo(t, m, syscall.SIGTERM) }},
+		"limit":           {[]string{"--drain-timeout=2s"}, func(t *testing.T, m *mount) { signalTo(t, m, syscall.SIGTERM) }},
+		"closed terminal": {[]string{"--drain-timeout=2s"}, func(t *testing.T, m *mount) { signalTo(t, m, syscall.SIGHUP) }},
 		"second signal": {nil, func(t *testing.T, m *mount) {
 			signalTo(t, m, syscall.SIGINT)
 			eventually(t, 20*time.Second, func() error {

@@ -37,6 +37,7 @@ func (h *host) run(ctx context.Context, ready func()) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	defer hangUp(signals)()
 
 	if h.debugListen != "" {
 		stop, err := profiles(h.debugListen)
@@ -62,6 +63,27 @@ func (h *host) run(ctx context.Context, ready func()) error {
 	ready()
 	h.notify.ready(h.cfg.target().String() + " is mounted at " + h.cfg.Mountpoint)
 	return h.attend(ctx, s, ctl, signals)
+}
+
+// hangUp passes on that the terminal was closed, once: shell and kernel both say so, and the second
+// must not end the wait for uploads. Where it is ignored (nohup) it stays so.
+func hangUp(signals chan<- os.Signal) (stop func()) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return func() {}
+	}
+	hups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hups, syscall.SIGHUP)
+	go func() {
+		select {
+		case s := <-hups:
+			signals <- s
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(hups)
+		close(done)
+	}
 }
 
 // start mounts; register is called before anybody can see the mount. A signal
