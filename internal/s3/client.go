@@ -13,15 +13,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
 )
 
-const (
-	defaultRegion   = "us-east-1"
-	credentialsWait = 5 * time.Second
-)
+const defaultRegion = "us-east-1"
 
 // Bucket is one bucket. Its methods may be called from many goroutines.
 type Bucket struct {
@@ -33,6 +29,7 @@ type Bucket struct {
 
 	api atomic.Pointer[awss3.Client] // replaced only by Check
 
+	creds        *renewable    // of the chain; nil: from elsewhere
 	regionGiven  bool          // somebody chose the region: a wrong one is an error
 	credsMissing error         // the chain found none: requests go unsigned
 	credsTime    time.Duration // what the chain took, which Check has less
@@ -84,8 +81,8 @@ func (b *Bucket) Expect() { b.http.spare.expect() }
 // Close ends the idle connections. Requests in flight go on.
 func (b *Bucket) Close() { b.http.close() }
 
-// load reads environment, profiles and CA bundle.
-func (b *Bucket) load(ctx context.Context) error {
+// chain reads environment, profiles and CA bundle.
+func (b *Bucket) chain(ctx context.Context) (aws.Config, error) {
 	opts := []func(*config.LoadOptions) error{
 		// The BuildableClient is the only one that AWS_CA_BUNDLE can be added to.
 		config.WithHTTPClient(baseClient()),
@@ -97,9 +94,13 @@ func (b *Bucket) load(ctx context.Context) error {
 	if b.cfg.Profile != "" {
 		opts = append(opts, config.WithSharedConfigProfile(b.cfg.Profile))
 	}
+	return config.LoadDefaultConfig(ctx, opts...)
+}
+
+// load takes over what is configured.
+func (b *Bucket) load(ctx context.Context) error {
 	var err error
-	b.aws, err = config.LoadDefaultConfig(ctx, opts...)
-	if err != nil {
+	if b.aws, err = b.chain(ctx); err != nil {
 		return &Error{Op: "Open", Kind: ErrCredentials, Detail: oneLine(err.Error()), Err: err}
 	}
 	b.regionGiven = b.aws.Region != ""
@@ -140,34 +141,6 @@ func (b *Bucket) resolveEndpoint() error {
 	return nil
 }
 
-// findCredentials asks the chain once, so that "there are none" is known now.
-func (b *Bucket) findCredentials(ctx context.Context) error {
-	if b.cfg.Anonymous {
-		b.aws.Credentials = aws.AnonymousCredentials{}
-		return nil
-	}
-	if b.cfg.AccessKey != "" {
-		b.aws.Credentials = credentials.NewStaticCredentialsProvider(b.cfg.AccessKey, b.cfg.SecretKey, b.cfg.SessionToken)
-		return nil
-	}
-	start := time.Now()
-	limited, cancel := context.WithTimeout(ctx, credentialsWait)
-	defer cancel()
-	chain := typedCredentials{b.aws.Credentials}
-	_, err := chain.Retrieve(limited)
-	b.credsTime = time.Since(start)
-	b.aws.Credentials = chain
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return classify("Open", "", ctx.Err())
-	}
-	b.credsMissing = err
-	b.aws.Credentials = aws.AnonymousCredentials{}
-	return nil
-}
-
 // connect makes the API client for the present region and credentials.
 func (b *Bucket) connect() {
 	b.api.Store(awss3.NewFromConfig(b.aws, func(o *awss3.Options) {
@@ -179,7 +152,7 @@ func (b *Bucket) connect() {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		o.DisableLogOutputChecksumValidationSkipped = true
-		o.Retryer = newRetryer()
+		o.Retryer = b.retryer(maxAttempts)
 	}))
 }
 
@@ -209,22 +182,3 @@ func hostOf(endpoint string) string {
 	}
 	return u.Hostname()
 }
-
-// typedCredentials marks the errors of the chain, which have no type.
-type typedCredentials struct{ aws.CredentialsProvider }
-
-func (c typedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	if c.CredentialsProvider == nil {
-		return aws.Credentials{}, &credentialsError{fmt.Errorf("no credential provider")}
-	}
-	got, err := c.CredentialsProvider.Retrieve(ctx)
-	if err != nil {
-		return got, &credentialsError{err}
-	}
-	return got, nil
-}
-
-type credentialsError struct{ err error }
-
-func (e *credentialsError) Error() string { return e.err.Error() }
-func (e *credentialsError) Unwrap() error { return e.err }

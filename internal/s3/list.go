@@ -24,7 +24,7 @@ func (b *Bucket) List(ctx context.Context, prefix, delimiter, startAfter string,
 		in.MaxKeys = aws.Int32(int32(min(max, 1000)))
 	}
 	var reader listReader
-	out, err := b.api.Load().ListObjectsV2(ctx, in, reader.option, patient)
+	out, err := b.api.Load().ListObjectsV2(ctx, in, reader.option, b.patient)
 	if err != nil {
 		err := classify("ListObjectsV2", prefix, err)
 		return Page{}, err

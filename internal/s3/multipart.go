@@ -63,7 +63,7 @@ func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, n int32, 
 	part := Part{Number: n, Size: size, Sums: sums}
 	send := func(s Sum) (confirmed bool, err error) {
 		in.ChecksumCRC64NVME, in.ChecksumCRC32C, in.ChecksumCRC32, in.ContentMD5 = s.headers()
-		out, err := b.api.Load().UploadPart(withBody(ctx, body), in, unsigned, brief)
+		out, err := b.api.Load().UploadPart(withBody(ctx, body), in, unsigned, b.brief)
 		if err != nil {
 			return false, err
 		}

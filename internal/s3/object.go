@@ -19,7 +19,7 @@ import (
 
 // Head asks for one object, with its properties.
 func (b *Bucket) Head(ctx context.Context, key string) (Object, error) {
-	out, err := b.api.Load().HeadObject(ctx, &awss3.HeadObjectInput{Bucket: &b.cfg.Bucket, Key: &key, RequestPayer: b.payer()}, patient)
+	out, err := b.api.Load().HeadObject(ctx, &awss3.HeadObjectInput{Bucket: &b.cfg.Bucket, Key: &key, RequestPayer: b.payer()}, b.patient)
 	if err != nil {
 		return Object{}, classify("HeadObject", key, err)
 	}
@@ -169,7 +169,7 @@ func (b *Bucket) copyObject(ctx context.Context, src Object, version, dstKey str
 			in.TaggingDirective, in.Tagging = types.TaggingDirectiveReplace, str(p.Tags)
 		}
 	}
-	out, err := b.api.Load().CopyObject(ctx, in, patient)
+	out, err := b.api.Load().CopyObject(ctx, in, b.patient)
 	if err != nil {
 		return Object{}, classify("CopyObject", dstKey, err)
 	}
@@ -184,7 +184,7 @@ func (b *Bucket) copyObject(ctx context.Context, src Object, version, dstKey str
 
 // Delete removes an object; one that does not exist is no error.
 func (b *Bucket) Delete(ctx context.Context, key string) error {
-	_, err := b.api.Load().DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &b.cfg.Bucket, Key: &key, RequestPayer: b.payer()}, patient)
+	_, err := b.api.Load().DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &b.cfg.Bucket, Key: &key, RequestPayer: b.payer()}, b.patient)
 	err = classify("DeleteObject", key, err)
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -199,7 +199,7 @@ func (b *Bucket) DeleteAll(ctx context.Context, keys []string) (left []string, e
 	for _, k := range keys {
 		del.Objects = append(del.Objects, types.ObjectIdentifier{Key: &k})
 	}
-	out, err := b.api.Load().DeleteObjects(ctx, &awss3.DeleteObjectsInput{Bucket: &b.cfg.Bucket, Delete: del, RequestPayer: b.payer()}, patient)
+	out, err := b.api.Load().DeleteObjects(ctx, &awss3.DeleteObjectsInput{Bucket: &b.cfg.Bucket, Delete: del, RequestPayer: b.payer()}, b.patient)
 	if err != nil {
 		return keys, classify("DeleteObjects", keys[0], err)
 	}

@@ -25,34 +25,32 @@ const (
 	longestDelay   = 2 * time.Second
 )
 
-// newRetryer repeats a request a few times: with one request in five refused, three
-// tries would fail every hundredth call of a program. There is no token bucket: whoever
-// asks (the publisher, the fetcher) has a limit and a patience of its own, and
-// a shared bucket would let one bad part starve a healthy one.
-func newRetryer() aws.Retryer { return retryer(maxAttempts) }
-
 // patient is an option of requests that somebody waits for who has no patience of his own: what
 // lists, looks at, renames and deletes a large directory takes many, and one that is refused for a
 // while is not to fail them all. It waits for a server that asks for that, and no longer than
 // others for one that is down.
-func patient(o *awss3.Options) { o.Retryer = retryer(maxThrottled) }
+func (b *Bucket) patient(o *awss3.Options) { o.Retryer = b.retryer(maxThrottled) }
 
 // brief is an option of requests that carry a part: who sends those repeats them, after others
 // have had their turn.
-func brief(o *awss3.Options) { o.Retryer = retryer(maxOfPart) }
+func (b *Bucket) brief(o *awss3.Options) { o.Retryer = b.retryer(maxOfPart) }
 
-func retryer(attempts int) aws.Retryer {
+// retryer repeats a request a few times: with one request in five refused, three
+// tries would fail every hundredth call of a program. There is no token bucket: whoever
+// asks (the publisher, the fetcher) has a limit and a patience of its own, and
+// a shared bucket would let one bad part starve a healthy one.
+func (b *Bucket) retryer(attempts int) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
 		o.RateLimiter = ratelimit.None
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, err error) (time.Duration, error) {
-			if attempt >= maxAttempts && !throttled(err) {
+			if attempt >= maxAttempts && !throttled(err) || attempt > 1 && credentialsRefused(err) {
 				return 0, err
 			}
 			return backoff(attempt, err)
 		})
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(neverRetry)}, o.Retryables...)
-		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(retryGarbage), retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
+		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(retryGarbage), retry.IsErrorRetryableFunc(b.retryRefused), retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
 	})
 }
 
