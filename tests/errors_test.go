@@ -85,6 +85,8 @@ func badServers(t *testing.T, s *server) []badInput {
 		{name: "wrong region", endpoint: answer(t, 301, "PermanentRedirect", "wrong endpoint", "X-Amz-Bucket-Region", "eu-central-1"), want: `eu-central-1`},
 		{name: "clock skew", endpoint: answer(t, 403, "RequestTimeTooSkewed", "too large"), want: `(?i)clock`},
 		{name: "not S3", endpoint: answer(t, 404, "", "nothing here"), want: `(?i)bucket|S3|endpoint`},
+		{name: "busy", endpoint: answer(t, 503, "SlowDown", "Please reduce your request rate."), want: `503.*try again`},
+		{name: "login page", endpoint: answer(t, 302, "", "", "Location", "http://login.invalid/"), want: `(?i)login page`},
 		{name: "endpoint down", endpoint: "http://127.0.0.1:1", want: `(?i)refused|reach|connect`},
 		{name: "endpoint silent", endpoint: blackHole(t), want: `(?i)answer|time|respond`},
 		{name: "endpoint no URL", endpoint: "not a url", want: `(?i)endpoint|url`},

@@ -138,7 +138,9 @@ func checkBucket(ctx context.Context, c s3.Config) (*s3.Bucket, error) {
 	if err == nil {
 		err = bucket.Check(limited)
 	}
-	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
+	var said *s3.Error
+	answered := errors.As(err, &said) && said.Status != 0
+	if err != nil && !answered && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
 		return nil, &problem{
 			cause:  fmt.Sprintf("%s does not answer within %v (timeout)", endpointName(c), checkLimit),
 			remedy: "check the address, the network and the proxy settings",

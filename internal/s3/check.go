@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,6 +30,9 @@ func (b *Bucket) Check(ctx context.Context) error {
 		b.endpoint = fmt.Sprintf("https://s3.%s.amazonaws.com", e.Region)
 		b.connect()
 		err = b.probe(limited)
+	}
+	if status := int(b.http.count.trouble.Load()); err != nil && limited.Err() != nil && status != 0 {
+		return &Error{Op: "HeadBucket", Kind: ErrServer, Status: status, Err: limited.Err(), Detail: http.StatusText(status) + ", again and again"}
 	}
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
 		return &Error{Op: "HeadBucket", Kind: ErrTimeout, Err: context.DeadlineExceeded,

@@ -154,6 +154,9 @@ func (e *Error) kindOfAnswer(err error) error {
 		return ErrNoBucket
 	case e.Status == http.StatusNotFound:
 		return ErrNotFound
+	case e.Status == http.StatusFound, e.Status == http.StatusSeeOther: // what S3 never says
+		e.Detail = notS3
+		return ErrUnavailable
 	case e.Status >= 300 && e.Status < 400:
 		return ErrWrongRegion
 	case e.Status == http.StatusBadRequest && e.Op == "HeadBucket" && e.Region != "":

@@ -45,6 +45,7 @@ func TestClassifyAnswers(t *testing.T) {
 		header        []string
 		kind          error
 		region        string
+		remedy        string
 	}{
 		{op: "HeadBucket", status: 404, code: "NotFound", kind: ErrNoBucket},
 		{op: "HeadBucket", status: 403, code: "Forbidden", kind: ErrDenied},
@@ -59,6 +60,7 @@ func TestClassifyAnswers(t *testing.T) {
 		{op: "GetObject", status: 403, code: "InvalidObjectState", kind: ErrArchived},
 		{op: "GetObject", status: 403, code: "AccessDenied", header: []string{"X-Amz-Bucket-Region", "eu-west-1"}, kind: ErrDenied},
 		{op: "GetObject", status: 301, code: "PermanentRedirect", kind: ErrWrongRegion},
+		{op: "GetObject", status: 302, code: "Found", kind: ErrUnavailable},
 		{op: "GetObject", status: 400, code: "AuthorizationHeaderMalformed", message: malformed, kind: ErrWrongRegion, region: "eu-central-1"},
 		{op: "GetObject", status: 400, code: "AuthorizationHeaderMalformed", message: "The credential is malformed", kind: ErrCredentials},
 		{op: "GetObject", status: 403, code: "RequestTimeTooSkewed", kind: ErrClockSkew},
@@ -76,6 +78,8 @@ func TestClassifyAnswers(t *testing.T) {
 		{op: "PutObject", status: 400, code: "XAmzContentChecksumMismatch", kind: ErrBadDigest},
 		{op: "PutObject", status: 400, code: "RequestTimeout", kind: ErrTimeout},
 		{op: "PutObject", status: 400, code: "MetadataTooLarge", kind: ErrInvalid},
+		{op: "PutObject", status: 413, code: "RequestEntityTooLarge", kind: ErrInvalid, remedy: "--part-size"},
+		{op: "PutObject", status: 407, code: "ProxyAuthenticationRequired", kind: ErrInvalid, remedy: "HTTPS_PROXY"},
 		{op: "PutObject", status: 501, code: "NotImplemented", kind: ErrUnsupported},
 		{op: "PutObject", status: 400, code: "KeyTooLongError", kind: ErrBadKey},
 		{op: "PutObject", status: 405, code: "MethodNotAllowed", kind: ErrUnsupported},
@@ -91,7 +95,7 @@ func TestClassifyAnswers(t *testing.T) {
 			if test.region != "" && (!strings.Contains(err.Error(), test.region) || Remedy(err) != "use --region "+test.region) {
 				t.Errorf("the region is not told: %v; %s", err, Remedy(err))
 			}
-			if Remedy(err) == "" {
+			if Remedy(err) == "" || !strings.Contains(Remedy(err), test.remedy) {
 				t.Error("no remedy")
 			}
 		})

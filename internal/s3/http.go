@@ -163,6 +163,11 @@ func (c *client) Do(r *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	c.line.answered()
+	if s := resp.StatusCode; s >= http.StatusInternalServerError || s == http.StatusTooManyRequests {
+		c.count.trouble.Store(int32(s))
+	} else {
+		c.count.trouble.Store(0)
+	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		c.count.failures.Add(1)
 	} else if r.ContentLength > 0 {

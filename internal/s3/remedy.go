@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 )
 
 // remedies says for each kind what the user should do, in one line.
@@ -40,6 +41,12 @@ func Remedy(err error) string {
 	}
 	if e.Kind == ErrWrongRegion && e.Region != "" {
 		return "use --region " + e.Region
+	}
+	switch e.Status {
+	case http.StatusRequestEntityTooLarge:
+		return "the server, or a proxy before it, takes no request of this size: raise its limit, or give a smaller --part-size"
+	case http.StatusProxyAuthRequired:
+		return "the proxy wants a login: put it into the address, as in HTTPS_PROXY=http://user:password@host:port"
 	}
 	if e.Kind == ErrUnavailable {
 		return remedyOfConnection(err)

@@ -20,6 +20,7 @@ type Stats struct {
 type counters struct {
 	requests           [len(operations)]atomic.Int64
 	failures, up, down atomic.Int64
+	trouble            atomic.Int32 // status of the last answer where that says that the server could not; 0: it could
 }
 
 func (c *counters) request(op string) {
