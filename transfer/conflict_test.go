@@ -278,6 +278,41 @@ func TestStoreThatIgnoresPreconditions(t *testing.T) {
 	}
 }
 
+// What the store holds is known before the scratch object is removed: where that takes long, or
+// is refused, files get into the bucket all the same, and the next mount removes it.
+func TestProbeThatCannotCleanUp(t *testing.T) {
+	for name, fault := range map[string]s3test.Fault{
+		"slow":   {Delay: 3 * time.Second},
+		"denied": {Status: http.StatusForbidden, Code: "AccessDenied"},
+		"silent": {NoAnswer: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+				g.guarded()
+				g.server.Fault(func(r *http.Request) *s3test.Fault {
+					if r.Method == http.MethodDelete {
+						return &fault
+					}
+					return nil
+				})
+				g.put("a", []byte("a"))
+				g.wait()
+				g.has("a", []byte("a"))
+				if !g.engine.guard.get().Writes {
+					t.Error("the store holds preconditions, and that is not known")
+				}
+				g.stop()
+				g.server.Fault(nil)
+				g.start()
+				g.guarded()
+				g.put("b", []byte("b"))
+				g.wait()
+				g.keys("a", "b")
+			})
+		})
+	}
+}
+
 // The store is asked once for each journal, with requests that cost little, and the
 // scratch object does not stay.
 func TestStoreIsProbedOnce(t *testing.T) {

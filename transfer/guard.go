@@ -17,9 +17,10 @@ import (
 type guard struct {
 	begun sync.Once
 
-	mu    sync.Mutex
-	known bool
-	holds s3.Conditions
+	mu     sync.Mutex
+	asking chan struct{} // closed when who asks now has ended; nil: nobody does
+	known  bool
+	holds  s3.Conditions
 }
 
 // guardNote is the name under which the journal's directory remembers.
@@ -60,20 +61,49 @@ func (g *guard) begin(e *Engine) {
 // learn finds out once; concurrent callers wait for the first. Without an answer of
 // the store it fails.
 func (g *guard) learn(ctx context.Context, e *Engine) error {
+	for {
+		g.mu.Lock()
+		if g.known {
+			g.mu.Unlock()
+			return nil
+		}
+		others := g.asking
+		if others == nil {
+			g.asking = make(chan struct{})
+			g.mu.Unlock()
+			err := g.ask(ctx, e)
+			g.mu.Lock()
+			close(g.asking)
+			g.asking = nil
+			g.mu.Unlock()
+			return err
+		}
+		g.mu.Unlock()
+		select {
+		case <-others:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// found keeps what the store holds.
+func (g *guard) found(holds s3.Conditions) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.known {
-		return nil
-	}
+	g.known, g.holds = true, holds
+}
+
+func (g *guard) ask(ctx context.Context, e *Engine) error {
 	var r guardRecord
 	if raw := e.journal.Note(guardNote); json.Unmarshal(raw, &r) == nil && time.Since(r.Asked) < guardAge {
-		g.known, g.holds = true, r.Holds
+		g.found(r.Holds)
 		return nil
 	}
 	if err := g.note(e, guardRecord{}); err != nil {
 		return err
 	}
-	holds, err := e.bucket.ProbeConditions(ctx, e.opts.ScratchKey)
+	holds, left, err := e.bucket.ProbeConditions(ctx, e.opts.ScratchKey)
 	switch {
 	case err != nil && (retryable(err) || ctx.Err() != nil || errors.Is(err, s3.ErrNoBucket)):
 		return err
@@ -83,9 +113,12 @@ func (g *guard) learn(ctx context.Context, e *Engine) error {
 	case !holds.Writes:
 		e.log.Warn("the store ignores preconditions: each write is preceded by a HEAD, and a client that writes the same key at that very moment may be overwritten")
 	}
-	g.known, g.holds = true, holds
-	if err != nil {
-		return nil // perhaps the next mount may ask
+	g.found(holds)
+	if left != nil {
+		e.log.Warn("the object that asked for preconditions could not be removed: the next mount does it", "key", e.opts.ScratchKey, "err", left)
+	}
+	if err != nil || left != nil {
+		return nil // perhaps the next mount may
 	}
 	return g.note(e, guardRecord{holds, time.Now()})
 }

@@ -13,17 +13,23 @@ type Conditions struct {
 	Copies bool `json:"copies"` // of CopyObject, on its target
 }
 
-// probeEnd limits how long a probe tries to remove its object.
+// probeEnd limits how long a probe that was cancelled tries to remove its object.
 const probeEnd = 2 * time.Second
 
 // ProbeConditions finds out by writing the object at key, which nobody else may use,
-// and removes it. An error means that it could not be found out.
-func (b *Bucket) ProbeConditions(ctx context.Context, key string) (c Conditions, err error) {
-	defer func() { // also of a probe that was cancelled, but no end waits long for it
-		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), probeEnd)
+// and removes it. err means that it could not be found out, left that the object is there still.
+func (b *Bucket) ProbeConditions(ctx context.Context, key string) (c Conditions, left, err error) {
+	c, err = b.probeConditions(ctx, key)
+	left = b.Delete(ctx, key)
+	if ctx.Err() != nil {
+		last, stop := context.WithTimeout(context.WithoutCancel(ctx), probeEnd)
 		defer stop()
-		err = errors.Join(err, b.Delete(ctx, key))
-	}()
+		left = b.Delete(last, key)
+	}
+	return c, left, err
+}
+
+func (b *Bucket) probeConditions(ctx context.Context, key string) (c Conditions, err error) {
 	put := func(cond Cond) error {
 		_, err := b.Put(ctx, key, strings.NewReader("s3mount"), 7, nil, Properties{}, cond)
 		return err

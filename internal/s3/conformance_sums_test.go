@@ -18,8 +18,8 @@ import (
 // No server of the three holds preconditions on the target of a copy, and all hold
 // those of other writes.
 func testProbeConditions(t *testing.T, server backend, b *s3.Bucket) {
-	c, err := b.ProbeConditions(t.Context(), "scratch")
-	if err != nil || c != (s3.Conditions{Writes: true}) {
+	c, left, err := b.ProbeConditions(t.Context(), "scratch")
+	if err != nil || left != nil || c != (s3.Conditions{Writes: true}) {
 		t.Errorf("got %+v, %v", c, err)
 	}
 	_, err = b.Head(t.Context(), "scratch")
@@ -28,13 +28,13 @@ func testProbeConditions(t *testing.T, server backend, b *s3.Bucket) {
 		return
 	}
 	server.fake.HoldCopyConditions(true)
-	if c, err = b.ProbeConditions(t.Context(), "scratch"); err != nil || c != (s3.Conditions{Writes: true, Copies: true}) {
+	if c, _, err = b.ProbeConditions(t.Context(), "scratch"); err != nil || c != (s3.Conditions{Writes: true, Copies: true}) {
 		t.Errorf("all held: got %+v, %v", c, err)
 	}
 	server.fake.HoldCopyConditions(false)
 	server.fake.IgnoreConditions(true)
 	defer server.fake.IgnoreConditions(false)
-	if c, err = b.ProbeConditions(t.Context(), "scratch"); err != nil || c != (s3.Conditions{}) {
+	if c, _, err = b.ProbeConditions(t.Context(), "scratch"); err != nil || c != (s3.Conditions{}) {
 		t.Errorf("none held: got %+v, %v", c, err)
 	}
 }
