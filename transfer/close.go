@@ -8,6 +8,7 @@ import (
 
 	"s3mount/internal/s3"
 	"s3mount/transfer/journal"
+	"s3mount/transfer/plan"
 )
 
 // freeze ends writing in place: the newest content stays as it is from now on.
@@ -52,7 +53,7 @@ func (f *File) Flush(ctx context.Context) error {
 	}
 	f.eng.noteClose()
 	if f.eng.opts.CloseInBucket {
-		return f.Sync(ctx)
+		return f.sync(ctx, f.eng.opts.SyncInJournal)
 	}
 	if !f.overflowing() {
 		if err := f.commit(); err != nil || !f.overflowing() {
@@ -296,9 +297,27 @@ func (f *File) publishSoon() error {
 	return err
 }
 
-// Sync returns when the content that is current now is in the bucket.
+// Sync returns when the content that is current now is in the bucket. Of a file that has
+// only been given its size, the record in the journal is enough: download programs call it
+// before the first byte, and would send the whole file in zeros.
 func (f *File) Sync(ctx context.Context) error {
-	if f.eng.opts.SyncInJournal && !f.overflowing() {
+	return f.sync(ctx, f.eng.opts.SyncInJournal || f.preallocated())
+}
+
+// preallocated reports whether the file is a large one that somebody is about to write:
+// it has a size, and no byte yet.
+func (f *File) preallocated() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.writers == 0 || len(f.chain) != 1 {
+		return false
+	}
+	c := f.chain[0]
+	return !c.frozen && c.scratch() && c.ext.Size() >= streamFrom && c.ext.Bytes(plan.Hole) == c.ext.Size()
+}
+
+func (f *File) sync(ctx context.Context, inJournal bool) error {
+	if inJournal && !f.overflowing() {
 		if err := f.commit(); err != nil || !f.overflowing() {
 			return err
 		}

@@ -109,3 +109,58 @@ func TestAllocateCountsAsAWrite(t *testing.T) {
 		}
 	}
 }
+
+// A program that gives a file its size and calls fsync before the first byte, as aria2
+// does, sends nothing by that, and its bytes once. Unless it writes any, zeros are published.
+func TestSyncOfAPreallocatedFileSendsNothing(t *testing.T) {
+	const size = 40 << 20
+	begin := func(t *testing.T, g *writeRig) *File {
+		g.grow()
+		f := g.create("k")
+		if err := f.Truncate(context.Background(), size); err != nil {
+			t.Fatal(err)
+		}
+		g.ops()
+		if err := f.Sync(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		after(3 * writeSettle)
+		if got := g.ops(); got != "" {
+			t.Errorf("fsync without a byte: %s", got)
+		}
+		return f
+	}
+	t.Run("written", func(t *testing.T) {
+		writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+			f, data := begin(t, g), writePattern(1, size)
+			for off := 0; off < size/2; off += 1 << 20 { // two connections
+				g.write(f, data[off:off+1<<20], int64(off))
+				g.write(f, data[size/2+off:size/2+off+1<<20], int64(size/2+off))
+			}
+			if err := f.Sync(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			g.has("k", data)
+			g.closeFile(f)
+			g.wait()
+			if ops := g.ops(); strings.Count(ops, "CompleteMultipartUpload") != 1 || strings.Count(ops, "UploadPart") != 6 {
+				t.Errorf("not sent once: %s", ops)
+			}
+			g.keys("k")
+			g.idle()
+		})
+	})
+	for name, end := range map[string]func(g *writeRig, f *File){
+		"closed":  func(g *writeRig, f *File) { g.closeFile(f) },
+		"crashed": func(g *writeRig, f *File) { g.crash() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeSim(t, 1<<30, func(t *testing.T, g *writeRig) {
+				end(g, begin(t, g))
+				g.wait()
+				g.has("k", make([]byte, size))
+				g.keys("k")
+			})
+		})
+	}
+}
