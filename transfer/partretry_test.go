@@ -101,7 +101,7 @@ func TestPartThatTriesForAllGoes(t *testing.T) {
 			t.Fatal("no part tries for all")
 		}
 		g.server.Fault(nil)
-		size := int64(probe-2) * writePart // nothing is left of it
+		size := max(int64(probe-2)*writePart, 1) // nothing is left of it
 		if err := f.Truncate(context.Background(), size); err != nil {
 			t.Fatal(err)
 		}
