@@ -92,6 +92,7 @@ type Engine struct {
 	removing  bool                         // that is tried again
 	leaving   map[string]*journal.Record   // what deleteLater deletes and aborts, by record
 	late      map[journal.Object]time.Time // what requests without an answer made, or until then may still make
+	repeated  map[journal.Object]string    // publications of those that had an answer when they were repeated, by version
 	lateUntil time.Time                    // when that is forgotten
 	unheard   []unanswered                 // requests that had no answer, oldest first
 	local     []localCopy                  // published contents whose bytes are still here, oldest first
@@ -113,7 +114,7 @@ func New(o Options) *Engine {
 		opts: o, bucket: o.Bucket, fetcher: o.Fetcher, journal: o.Journal, log: o.Log,
 		layout: plan.Layout{Fixed: o.PartSize}, queue: newQueue(), sender: &sender{fixed: o.Parallel},
 		dirty: map[*File]bool{}, writing: map[*File]bool{}, creating: map[string]int{}, lost: map[string]lostUpload{},
-		leaving: map[string]*journal.Record{}, late: map[journal.Object]time.Time{}, freed: make(chan struct{}),
+		leaving: map[string]*journal.Record{}, late: map[journal.Object]time.Time{}, repeated: map[journal.Object]string{}, freed: make(chan struct{}),
 	}
 	e.requests.Store(rand.Uint64() >> 1) // the IDs of an earlier process may still be noted
 	e.ctx, e.stop = context.WithCancel(context.Background())

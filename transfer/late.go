@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -132,6 +133,16 @@ func (e *Engine) cameFrom(key, publication string) {
 	}
 }
 
+// sentAgain notes that a publication was repeated, and has come. What an earlier request for it
+// may still make has the precondition against it as long as the object is there.
+func (e *Engine) sentAgain(key, etag, publication string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if time.Now().Before(e.late[journal.Object{Key: key, Publication: publication}]) {
+		e.repeated[journal.Object{Key: key, ETag: etag}] = publication
+	}
+}
+
 // forgetLate ends the memory of requests without an answer when the last of them is long past.
 // It stays until then also of what has come: a request may have been repeated, and what the
 // other one makes when the object has gone is ours, too.
@@ -140,15 +151,20 @@ func (e *Engine) forgetLate() {
 	defer e.mu.Unlock()
 	if len(e.late) > 0 && time.Now().After(e.lateUntil) {
 		clear(e.late)
+		clear(e.repeated)
 	}
 }
 
-// mayCome is those of the objects that requests without an answer may still make, and until when.
+// mayCome is those of the objects that requests without an answer may still make, by their
+// publication IDs, and until when.
 func (e *Engine) mayCome(list []journal.Object) (some []journal.Object, until time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, o := range list {
-		if at := e.late[journal.Object{Key: o.Key, Publication: o.Publication}]; o.ETag == "" && time.Now().Before(at) {
+		if o.ETag != "" {
+			o = journal.Object{Key: o.Key, Publication: e.repeated[journal.Object{Key: o.Key, ETag: o.ETag}]}
+		}
+		if at := e.late[o]; time.Now().Before(at) && !slices.Contains(some, o) {
 			some = append(some, o)
 			if at.After(until) {
 				until = at

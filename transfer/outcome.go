@@ -176,7 +176,7 @@ func (f *File) published(ctx context.Context, c *content, key string, o s3.Objec
 	if len(gone) > 0 {
 		put = []journal.Record{{ID: journal.NewID(), Seq: c.seq, NoContent: true, Delete: gone}}
 	}
-	f.eng.cameFrom(key, c.born)
+	f.eng.sentAgain(key, o.ETag, c.born)
 	f.eng.forgetLate()
 	f.saving.Lock() // until the later versions know their base: none is saved with the old one
 	err := f.apply(append(put, f.rebased(c, key, o, gone)...), c.id)
