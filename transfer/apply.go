@@ -46,6 +46,20 @@ func (e *Engine) applyLater(put []journal.Record, remove ...string) {
 		return
 	}
 	e.removing = true
+	e.keepTrying(func() (done bool) {
+		if e.apply(nil) != nil {
+			return false
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		done = len(e.owed)+len(e.refused) == 0
+		e.removing = !done
+		return done
+	})
+}
+
+// keepTrying calls try in the background, with growing pauses, until it is done or the engine ends.
+func (e *Engine) keepTrying(try func() (done bool)) {
 	e.queue.wg.Go(func() {
 		for n := 1; ; n++ {
 			select {
@@ -53,14 +67,7 @@ func (e *Engine) applyLater(put []journal.Record, remove ...string) {
 				return
 			case <-time.After(backoff(n)):
 			}
-			if e.apply(nil) != nil {
-				continue
-			}
-			e.mu.Lock()
-			done := len(e.owed)+len(e.refused) == 0
-			e.removing = !done
-			e.mu.Unlock()
-			if done {
+			if try() {
 				return
 			}
 		}

@@ -178,21 +178,12 @@ func (e *Engine) saveMoved(from string) (failed error) {
 // is made under the former names waits for that.
 func (e *Engine) endMove(done *journal.Record, from string) {
 	noted := make(chan struct{})
-	e.queue.wg.Go(func() {
-		for n := 1; ; n++ {
-			select {
-			case <-e.ctx.Done():
-				return
-			case <-time.After(backoff(n)):
-			}
-			if err := e.saveMoved(from); err != nil {
-				continue
-			}
-			if err := e.apply([]journal.Record{*done}); err == nil {
-				close(noted)
-				return
-			}
+	e.keepTrying(func() bool {
+		if e.saveMoved(from) != nil || e.apply([]journal.Record{*done}) != nil {
+			return false
 		}
+		close(noted)
+		return true
 	})
 	e.deleteAfter(done, nil, noted)
 }
